@@ -1,0 +1,26 @@
+import { CacheError } from './errors.ts'
+
+/** How a counter is stored: the one way to write an integer in decimal. */
+const COUNTER = /^(?:0|-?[1-9]\d*)$/
+/** No sum of a longer number and a safe integer is a safe integer. */
+const MAX_DIGITS = 20
+
+/**
+ * Adds `by` to the counter in `value` (`undefined`: 0). Throws `CACHE_NOT_A_COUNTER` for other bytes, and
+ * `CACHE_COUNTER_OVERFLOW` for a sum that is not a safe integer.
+ */
+export function addToCounter(value: Uint8Array | undefined, by: number): { sum: number; bytes: Uint8Array } {
+  const text =
+    value === undefined ? '0' : Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')
+  if (!COUNTER.test(text)) {
+    throw new CacheError({ code: 'CACHE_NOT_A_COUNTER', message: 'The stored value is not a decimal integer.' })
+  }
+  const sum = text.length > MAX_DIGITS ? Number.NaN : Number(BigInt(text) + BigInt(by))
+  if (!Number.isSafeInteger(sum)) {
+    throw new CacheError({
+      code: 'CACHE_COUNTER_OVERFLOW',
+      message: `The sum would be outside the safe integers (±${Number.MAX_SAFE_INTEGER}). The counter is unchanged.`,
+    })
+  }
+  return { sum, bytes: Buffer.from(String(sum)) }
+}
