@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, isAbsolute, join, relative } from 'node:path'
 import { promisify } from 'node:util'
-import type { Report } from './service.ts'
+import { findProgram, subfolders } from './find-program.ts'
+import type { Program, Report } from './service.ts'
 
 const run = promisify(execFile)
 
@@ -64,12 +65,42 @@ export async function fetchDebian(names: readonly string[], report: Report): Pro
   })
 }
 
-/** Where the libraries of an unpacked Debian package are. */
-export async function libraryPath(root: string): Promise<string> {
-  const folders = ['usr/lib', 'lib'].map(folder => join(root, folder)).filter(existsSync)
-  const nested = await Promise.all(folders.map(async folder => (await readdir(folder)).map(name => join(folder, name))))
-  return nested
-    .flat()
+/** An npm package, unpacked, without its dependencies. */
+export async function fetchNpm(name: string, version: string, report: Report): Promise<string> {
+  return cached(`npm-${name.replace('/', '-')}-${version}`, async folder => {
+    report(`fetching the npm package ${name}`)
+    await run('npm', ['pack', '--silent', '--pack-destination', folder, `${name}@${version}`])
+    const [archive] = await readdir(folder)
+    await run('tar', ['-xzf', join(folder, `${archive}`), '--strip-components=1', '-C', folder])
+  })
+}
+
+/** A Python package, unpacked, without its dependencies. Where there is no pip, Debian's is fetched first. */
+export async function fetchPip(name: string, version: string, report: Report): Promise<string> {
+  return cached(`pip-${name}-${version}`, async folder => {
+    const pip = findProgram('pip3')
+    const python = pip === undefined ? await fetchPython(report) : { file: pip }
+    report(`fetching the Python package ${name}`)
+    const args = ['install', '--quiet', '--no-deps', '--target', folder, `${name}==${version}`]
+    await run(python.file, [...(python.args ?? []), ...args], { env: { ...process.env, ...python.env } })
+  })
+}
+
+async function fetchPython(report: Report): Promise<Program> {
+  const root = await fetchDebian(['python3-pip'], report)
+  const installed = findProgram('python3')
+  const PYTHONPATH = join(root, 'usr/lib/python3/dist-packages')
+  const args = ['-m', 'pip']
+  if (installed !== undefined) return { file: installed, args, env: { PYTHONPATH } }
+  const env = { PYTHONPATH, PYTHONHOME: join(root, 'usr'), LD_LIBRARY_PATH: libraryPath(root) }
+  return { file: join(root, 'usr/bin/python3'), args, env }
+}
+
+/** Where the libraries of an unpacked Debian package are, as LD_LIBRARY_PATH wants it. */
+export function libraryPath(root: string): string {
+  return ['usr/lib', 'lib']
+    .map(folder => join(root, folder))
+    .flatMap(folder => subfolders(folder))
     .filter(folder => folder.endsWith('-linux-gnu'))
     .join(':')
 }

@@ -11,8 +11,8 @@ function usualFolders(): string[] {
   return [...path, '/usr/local/bin', '/usr/bin', '/usr/local/sbin', '/usr/sbin', '/opt/homebrew/bin']
 }
 
-/** The subfolders of a folder, newest version first; none where it does not exist. */
-export function versionsIn(folder: string): string[] {
+/** What lies in a folder, the highest version first; nothing where it does not exist. */
+export function subfolders(folder: string): string[] {
   try {
     return readdirSync(folder)
       .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))

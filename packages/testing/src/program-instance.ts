@@ -56,11 +56,12 @@ export async function programInstance(
   return {
     host: '127.0.0.1',
     port,
+    version: program.version,
 
     async start() {
       const output = await open(log, 'a')
       try {
-        child = spawn(program.file, [...(program.args ?? []), ...definition.args(port, data), ...extraArgs], {
+        child = spawn(program.file, [...(program.args ?? []), ...definition.programArgs(port, data), ...extraArgs], {
           ...user,
           cwd: folder,
           env: { ...process.env, ...program.env },

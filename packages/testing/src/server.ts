@@ -5,6 +5,8 @@ import type { Server, ServiceDefinition, Way } from './service.ts'
 export interface Instance {
   readonly host: string
   readonly port: number
+  /** What is started, where the server itself does not say. */
+  readonly version?: string | undefined
   /** Also after `stop()` and `kill()`: on the same port, with the same data. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -23,7 +25,7 @@ const startTimeout = 60_000
 export async function serve(definition: ServiceDefinition, way: Way, instance: Instance): Promise<Server> {
   const url = definition.url(instance.host, instance.port)
 
-  async function start(): Promise<string> {
+  async function start(): Promise<string | undefined> {
     await instance.start()
     const deadline = Date.now() + startTimeout
     for (;;) {
@@ -45,6 +47,7 @@ export async function serve(definition: ServiceDefinition, way: Way, instance: I
 
   try {
     const version = await start()
+    await definition.initialize?.(url)
     const { name } = definition
     return {
       name,
@@ -52,7 +55,7 @@ export async function serve(definition: ServiceDefinition, way: Way, instance: I
       host: instance.host,
       port: instance.port,
       way,
-      version,
+      version: version ?? instance.version ?? 'unknown',
       stop: () => instance.stop(),
       kill: () => instance.kill(),
       freeze: () => instance.freeze(),

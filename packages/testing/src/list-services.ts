@@ -1,0 +1,16 @@
+// `pnpm services`: finds, starts, questions and stops each service in turn, and says what came of it.
+import { resolutionLine } from './resolution-line.ts'
+import { resolveService } from './resolve-service.ts'
+import { serviceNames } from './service.ts'
+
+const report = (line: string): boolean => process.stderr.write(`    ${line}\n`)
+
+for (const name of serviceNames) {
+  try {
+    const service = await resolveService(name, { report })
+    await service.close()
+    console.log(resolutionLine({ name, service }))
+  } catch (error) {
+    console.log(resolutionLine({ name, problem: (error as Error).message }))
+  }
+}

@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fetchNpm } from '../fetch-program.ts'
+import type { Program, ServiceDefinition } from '../service.ts'
+import { fetchJava, findJava } from './java.ts'
+
+const jarName = 'DynamoDBLocal.jar'
+const quiet = ['-disableTelemetry']
+
+export const dynamodb: ServiceDefinition = {
+  name: 'dynamodb',
+  url: (host, port) => `http://${host}:${port}`,
+
+  find() {
+    const java = findJava()
+    const folders = [join(homedir(), 'dynamodb-local'), '/opt/dynamodb-local', '/usr/local/share/dynamodb-local']
+    const jar = folders.map(folder => join(folder, jarName)).find(existsSync)
+    return java === undefined || jar === undefined ? undefined : withJar(java, jar)
+  },
+  async fetch(report) {
+    const java = await fetchJava(report)
+    const folder = await fetchNpm('amplify-dynamodb-simulator', '2.9.30', report)
+    return withJar(java, join(folder, 'emulator', jarName))
+  },
+  programArgs: (port, folder) => ['-port', `${port}`, '-sharedDb', '-dbPath', folder, ...quiet],
+  containerCommand: port => ['-jar', jarName, '-port', `${port}`, '-sharedDb', '-dbPath', '.', ...quiet],
+
+  async version(url) {
+    // It wants signed requests; its refusal of this one says as well that it answers.
+    const response = await fetch(url, { signal: AbortSignal.timeout(2000) })
+    await response.arrayBuffer()
+    return undefined
+  },
+}
+
+function withJar(java: Program, jar: string): Program {
+  const args = [`-Djava.library.path=${join(dirname(jar), 'DynamoDBLocal_lib')}`, '-Xmx256m', '-jar', jar]
+  const env = { ...process.env, ...java.env }
+  const version = execFileSync(java.file, [...args, '-version'], { encoding: 'utf8', env }).trim()
+  return { ...java, args, version }
+}
