@@ -57,15 +57,18 @@ export class SqliteBackend extends BaseBackend {
   }
 
   async _clear(prefix) {
-    this.#db
-      .prepare('DELETE FROM cache WHERE id >= ? AND id < ?')
-      .run(Buffer.from(prefix), Buffer.from(`${prefix}\u{10ffff}`))
+    this.#db.prepare('DELETE FROM cache WHERE id > ? AND id < ?').run(...startingWith(prefix))
   }
 
   async *_keys(prefix) {
-    const rows = this.#db.prepare('SELECT id, expires FROM cache WHERE id >= ? AND id < ?')
-    for (const { id, expires } of rows.iterate(Buffer.from(prefix), Buffer.from(`${prefix}\u{10ffff}`))) {
+    const rows = this.#db.prepare('SELECT id, expires FROM cache WHERE id > ? AND id < ?')
+    for (const { id, expires } of rows.iterate(...startingWith(prefix))) {
       if (expires === null || expires > this.now()) yield Buffer.from(id).toString()
     }
   }
+}
+
+/** No byte of UTF-8 is 0xff. */
+function startingWith(prefix) {
+  return [Buffer.from(prefix), Buffer.from([...Buffer.from(prefix), 0xff])]
 }

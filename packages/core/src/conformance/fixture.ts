@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto'
+import type { CacheBackend } from '../backend.ts'
+import type { BackendOptions } from '../base-backend.ts'
+import { Clock } from './clock.ts'
+import type { ConformanceOptions } from './conformance.ts'
+import type { Random } from './random.ts'
+
+/** Long enough for a busy machine: that calls settle in time is tested where the network is at fault. */
+const PATIENT = 10_000
+
+/** Where a case runs: in the namespace of the backend itself, or in one made from it. */
+export type Scope = 'root' | 'namespace'
+
+/** What one run of a case works with: backends of its own, in namespaces that no other run uses. */
+export class Fixture {
+  readonly clock: Clock = new Clock()
+  readonly random: Random
+  /** The namespace of `root()`. Other names of the case start with it. */
+  readonly name: string = `kit-${randomUUID().slice(0, 13)}`
+  notSupported = false
+  readonly #options: ConformanceOptions
+  readonly scope: Scope
+  readonly #roots = new Map<CacheBackend, string>()
+
+  constructor(options: ConformanceOptions, scope: Scope, random: Random) {
+    this.#options = options
+    this.scope = scope
+    this.random = random
+  }
+
+  /** A new backend on the store. */
+  async root(
+    options: BackendOptions = {},
+    server: ConformanceOptions['server'] = this.#options.server,
+  ): Promise<CacheBackend> {
+    const complete = { namespace: this.name, now: this.clock.now, timeout: PATIENT, ...options }
+    const root = await this.#options.create(complete, server)
+    this.#roots.set(root, complete.namespace ?? '')
+    if (root.supports.clock === 'caller') this.clock.freeze()
+    return root
+  }
+
+  /** A new backend on the store, in the scope of the case. */
+  async backend(options?: BackendOptions): Promise<CacheBackend> {
+    return this.#inScope(await this.root(options))
+  }
+
+  /** Several callers of the same entries: backends of their own where the store is shared, views of one where it is not. */
+  async clients(count: number): Promise<[CacheBackend, ...CacheBackend[]]> {
+    const root = await this.root()
+    const clients: [CacheBackend] = [this.#inScope(root)]
+    while (clients.length < count) {
+      clients.push(root.supports.shared ? await this.backend() : this.scope === 'root' ? root : this.#inScope(root))
+    }
+    return clients
+  }
+
+  /** The prefix under which core keeps the entries of `backend()`. */
+  get idPrefix(): string {
+    return this.scope === 'root' ? `${this.name}:` : `${this.name}:@x:`
+  }
+
+  /** Ends a case whose subject the backend does not claim: it was proven in another case that it does not. */
+  declines(): void {
+    this.notSupported = true
+  }
+
+  /** Leaves the store as it was. A backend that cannot is found out by the cases for `clear` and `close`, not here. */
+  async dispose(): Promise<void> {
+    const cleared = new Set<string>()
+    for (const [root, namespace] of this.#roots) {
+      if (cleared.has(namespace)) continue
+      const done = await settles(root.clear())
+      if (done) cleared.add(namespace)
+    }
+    await Promise.all([...this.#roots.keys()].map(root => settles(root.close())))
+  }
+
+  #inScope(root: CacheBackend): CacheBackend {
+    return this.scope === 'root' ? root : root.namespace('x')
+  }
+}
+
+async function settles(promise: Promise<unknown>): Promise<boolean> {
+  try {
+    await promise
+    return true
+  } catch {
+    return false
+  }
+}
