@@ -16,9 +16,18 @@ export async function resolveService(name: ServiceName, options: StartOptions = 
   const url = process.env[urlVariable(name)]
   if (url === undefined || url === '') return startServer(name, options)
   try {
+    const definition = definitions[name]
     const { hostname, port } = new URL(url)
-    const version = (await definitions[name].version(url)) ?? 'unknown'
-    return { name, url, host: hostname, port: Number(port), way: 'url', version, close: async () => {} }
+    const version = (await definition.version(url)) ?? 'unknown'
+    return {
+      name,
+      url,
+      host: hostname,
+      port: Number(port) || definition.defaultPort,
+      way: 'url',
+      version,
+      close: async () => {},
+    }
   } catch (error) {
     // The URL may hold a password, and so may a message that quotes it.
     throw new Error(`the server in ${urlVariable(name)} cannot be reached`, { cause: error })

@@ -42,6 +42,8 @@ export interface Program {
 /** What has to be known of a store to find, start and question its server. */
 export interface ServiceDefinition {
   readonly name: ServiceName
+  /** The port of a URL that names none. */
+  readonly defaultPort: number
   url(host: string, port: number): string
 
   /** The server's program on this machine. */

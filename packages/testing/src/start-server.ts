@@ -7,8 +7,8 @@ import { definitions } from './services/index.ts'
 export interface StartOptions {
   /** Passed to the server after our own arguments, e.g. `['--maxmemory', '2mb']`. Default: none. */
   readonly args?: readonly string[]
-  /** The ways to try, in this order. Default: a container, a program of this machine, a fetched program. */
-  readonly ways?: readonly Exclude<Way, 'url'>[]
+  /** The ways to try, in this order. Default: those in `CACHEKIT_WAYS`, else `docker,local,fetched`. */
+  readonly ways?: readonly StartWay[]
   /** Is told what takes long, and which way failed. Default: nobody. */
   readonly report?: Report
 }
@@ -25,7 +25,7 @@ export async function startServers(
   argsOfEach: readonly (readonly string[])[],
   options: Omit<StartOptions, 'args'> = {},
 ): Promise<Server[]> {
-  const { ways = ['docker', 'local', 'fetched'], report = () => {} } = options
+  const { ways = defaultWays(), report = () => {} } = options
   const definition = definitions[name]
   const problems: string[] = []
   for (const way of ways) {
@@ -43,6 +43,13 @@ export async function startServers(
 }
 
 type StartWay = Exclude<Way, 'url'>
+
+function defaultWays(): StartWay[] {
+  const ways = (process.env.CACHEKIT_WAYS ?? 'docker,local,fetched').split(',') as StartWay[]
+  const unknown = ways.find(way => !(way in instancesBy))
+  if (unknown !== undefined) throw new Error(`CACHEKIT_WAYS names "${unknown}"; it takes some of docker,local,fetched`)
+  return ways
+}
 
 /** Prepares instances, not yet started; `undefined` where this way does not exist on this machine. */
 type Prepare = (

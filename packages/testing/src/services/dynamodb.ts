@@ -11,6 +11,7 @@ const quiet = ['-disableTelemetry']
 
 export const dynamodb: ServiceDefinition = {
   name: 'dynamodb',
+  defaultPort: 8000,
   url: (host, port) => `http://${host}:${port}`,
 
   find() {

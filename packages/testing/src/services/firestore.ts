@@ -10,6 +10,7 @@ const main = 'com.google.cloud.datastore.emulator.firestore.CloudFirestore'
 
 export const firestore: ServiceDefinition = {
   name: 'firestore',
+  defaultPort: 8080,
   url: (host, port) => `http://${host}:${port}`,
 
   find() {

@@ -8,6 +8,7 @@ import type { ServiceDefinition } from '../service.ts'
 
 export const memcached: ServiceDefinition = {
   name: 'memcached',
+  defaultPort: 11211,
   url: (host, port) => `memcached://${host}:${port}`,
 
   find() {

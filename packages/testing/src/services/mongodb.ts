@@ -11,6 +11,7 @@ const args = ['--replSet', replicaSet, '--wiredTigerCacheSizeGB', '0.25']
 
 export const mongodb: ServiceDefinition = {
   name: 'mongodb',
+  defaultPort: 27017,
   url: (host, port) => `mongodb://${host}:${port}/?directConnection=true`,
 
   find() {

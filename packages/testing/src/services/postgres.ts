@@ -9,6 +9,7 @@ import type { ServiceDefinition } from '../service.ts'
 
 export const postgres: ServiceDefinition = {
   name: 'postgres',
+  defaultPort: 5432,
   url: (host, port) => `postgres://postgres:cachekit@${host}:${port}/postgres`,
 
   find() {

@@ -7,6 +7,7 @@ import type { ServiceDefinition } from '../service.ts'
 
 export const redis: ServiceDefinition = {
   name: 'redis',
+  defaultPort: 6379,
   url: (host, port) => `redis://${host}:${port}`,
 
   find() {
