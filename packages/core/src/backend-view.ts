@@ -29,7 +29,7 @@ export interface BackendHooks extends LifecycleHooks {
   _delete(id: string, progress: Progress): Promise<boolean>
   _deleteMany(ids: readonly string[], progress: Progress): Promise<void>
   _clear(prefix: string, progress: Progress): Promise<void>
-  _keys(prefix: string): AsyncIterable<string>
+  _keys(prefix: string, progress: Progress): AsyncIterable<string>
   _live(prefix: string, assertOpen: () => void): LiveStore | undefined
 }
 
@@ -62,7 +62,7 @@ const GET_MANY: CallKind = { operation: 'getMany', write: false, long: true }
 const SET_MANY: CallKind = { operation: 'setMany', write: true, long: true }
 const DELETE_MANY: CallKind = { operation: 'deleteMany', write: true, long: true }
 const CLEAR: CallKind = { operation: 'clear', write: true, long: true }
-const KEYS = read('keys')
+const KEYS: CallKind = { operation: 'keys', write: false, long: true }
 
 /**
  * The public half of a backend: checks arguments, turns keys into ids, applies deadlines, and leaves the storing to the
@@ -219,14 +219,18 @@ export class BackendView implements CacheBackend {
 
   async *keys(): AsyncGenerator<string> {
     let iterator: AsyncIterator<string> | undefined
+    let current: Progress = () => {}
     let open = true
     try {
       while (open) {
         open = false // also if `next` rejects: such an iterator has ended
         const result = await this.#call(KEYS, () => {
-          const ids = iterator ?? this.#iterate()
+          const ids = iterator ?? this.#iterate(() => current())
           iterator = ids
-          return () => ids.next()
+          return progress => {
+            current = progress
+            return ids.next()
+          }
         })
         if (result.done) return
         open = true
@@ -279,7 +283,7 @@ export class BackendView implements CacheBackend {
    * One call: `prepare` checks the arguments, before any I/O, and returns what is to be run on the store, or the answer
    * itself where nothing is. What either throws reaches the user as a `CacheError` of this operation.
    */
-  async #call<T>(
+  #call<T>(
     kind: CallKind,
     prepare: () => ((progress: Progress) => Promise<T>) | Exclude<T, () => unknown>,
   ): Promise<T> {
@@ -289,9 +293,9 @@ export class BackendView implements CacheBackend {
       this.#assertOpen()
       hook = prepare()
     } catch (error) {
-      throw lifecycle.toCacheError(error, kind, false)
+      return Promise.reject(lifecycle.toCacheError(error, kind, false))
     }
-    if (typeof hook !== 'function') return hook
+    if (typeof hook !== 'function') return Promise.resolve(hook)
     const answer = lifecycle.run(kind, this, hook as (progress: Progress) => Promise<T>)
     return kind.long ? answer.catch(error => this.#withKeys(error)) : answer
   }
@@ -313,14 +317,14 @@ export class BackendView implements CacheBackend {
     return Array.from(keys, key => this.#id(key))
   }
 
-  #iterate(): AsyncIterator<string> {
+  #iterate(progress: Progress): AsyncIterator<string> {
     if (!this.supports.iteration) {
       throw new CacheError({
         code: 'CACHE_NOT_SUPPORTED',
         message: `${this.name} cannot list its keys (supports.iteration is false).`,
       })
     }
-    return this.#context.hooks._keys(this.#prefix)[Symbol.asyncIterator]()
+    return this.#context.hooks._keys(this.#prefix, progress)[Symbol.asyncIterator]()
   }
 
   /** The entry unless it has expired by our clock; where the store's clock decides, the store has already looked. */

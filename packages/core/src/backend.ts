@@ -115,6 +115,9 @@ export interface LiveEntry {
 export interface LiveStore {
   /** `clone`: whoever puts a value in or takes one out clones it. `share`: the object itself is handed out. */
   readonly isolation: 'clone' | 'share'
+  /** The clock of this store, in milliseconds since 1970: deadlines of live entries are made from it. */
+  now(): number
+  /** The live entry, or the record that was stored as bytes; `undefined` once it has expired. `CACHE_CLOSED` after `close`. */
   get(key: string): LiveEntry | StoredEntry | undefined
   set(key: string, entry: LiveEntry): void
   /** Replaces the entry if it is still `expected` (by identity; `undefined`: there is none). `next` `undefined`: removes it. */

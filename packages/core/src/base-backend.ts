@@ -42,6 +42,7 @@ export abstract class BaseBackend extends BackendView {
   protected readonly now: () => number
   /** Milliseconds that one call has. */
   protected readonly timeout: number
+  readonly #lifecycle: Lifecycle
 
   /** @throws `CACHE_INVALID_ARGUMENT` for an option that is not what it should be. Does no I/O. */
   protected constructor(name: string, supports: BackendSupports, options: BackendOptions = {}) {
@@ -52,16 +53,13 @@ export abstract class BaseBackend extends BackendView {
       )
     }
     if (typeof now !== 'function') throw invalidArgument(`now must be a function, not ${describeArgument(now)}.`)
+    let lifecycle: Lifecycle | undefined
     super(view => {
       const hooks = view as unknown as BackendHooks
-      return {
-        name,
-        supports: Object.freeze({ ...supports }),
-        hooks,
-        lifecycle: new Lifecycle(name, timeout, hooks),
-        now,
-      }
+      lifecycle = new Lifecycle(name, timeout, hooks)
+      return { name, supports: Object.freeze({ ...supports }), hooks, lifecycle, now }
     }, rootPrefix(namespace))
+    this.#lifecycle = lifecycle as unknown as Lifecycle
     this.now = now
     this.timeout = timeout
   }
@@ -91,8 +89,13 @@ export abstract class BaseBackend extends BackendView {
   /** A call, or `_open`, got no answer in time: a chance to drop a connection that may be dead. */
   protected _timedOut(): void {}
 
+  /** For a backend to call when its connection is gone: `_open` runs again before the next call. */
+  protected disconnected(): void {
+    this.#lifecycle.reopen()
+  }
+
   /** The ids of the live records whose id starts with `prefix`; the original id where the store keeps a hash. */
-  protected _keys(_prefix: string): AsyncIterable<string> {
+  protected _keys(_prefix: string, _progress: Progress): AsyncIterable<string> {
     throw new CacheError({ code: 'CACHE_NOT_SUPPORTED', message: 'This backend implements no _keys.' })
   }
 

@@ -10,7 +10,23 @@ export type {
 } from './backend.ts'
 export type { Deadline } from './backend-view.ts'
 export { type BackendOptions, BaseBackend } from './base-backend.ts'
+export {
+  type Awaitable,
+  type Cache,
+  type CacheDefaults,
+  type CacheEntry,
+  type CacheOptions,
+  createCache,
+  type Loader,
+  type LoadOptions,
+  type SetOptions,
+  type WrapOptions,
+  type Wrapped,
+} from './cache.ts'
+export type { Codec } from './codec.ts'
 export { addToCounter } from './counter.ts'
+export { defaultCodec } from './default-codec.ts'
+export type { Duration, Ttl } from './duration.ts'
 export { CacheError, type CacheErrorCode, type CacheErrorFields, isCacheError } from './errors.ts'
 export type { Progress } from './lifecycle.ts'
 export { fitId } from './physical-id.ts'

@@ -96,6 +96,13 @@ export class Lifecycle {
     })
   }
 
+  /** The connection is gone: the next call opens the store again. */
+  reopen(): void {
+    if (this.#closing !== undefined) return
+    this.#opened = false
+    this.#opening = undefined
+  }
+
   /** Ends the life of the backend; the same promise at every call. */
   close(): Promise<void> {
     this.#closing ??= this.#close()
@@ -143,10 +150,10 @@ export class Lifecycle {
         .finally(() => this.#deadlines.remove(call))
     }).then(
       () => {
-        this.#opened = true
+        if (this.#opening === opening) this.#opened = true
       },
       (error: unknown) => {
-        this.#opening = undefined
+        if (this.#opening === opening) this.#opening = undefined
         throw error
       },
     )

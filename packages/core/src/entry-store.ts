@@ -1,0 +1,234 @@
+import type { CacheBackend, LiveEntry, LiveStore, StoredEntry } from './backend.ts'
+import type { Awaitable } from './cache.ts'
+import type { Codec } from './codec.ts'
+import { clone, defaultCodec } from './default-codec.ts'
+import { CacheError, isCacheError } from './errors.ts'
+import { decodeRecord, type EntryRecord, encodeRecord, isInteger, newId } from './record.ts'
+
+const NO_TAGS: ReadonlyMap<string, string> = new Map()
+
+/** What is stored under a key: a value, nothing, or bytes that make no sense (a miss that a load may overwrite). */
+export type Found = { readonly value: unknown } | undefined | typeof CORRUPT
+export const CORRUPT: unique symbol = Symbol('corrupt')
+
+/** A value ready to be stored. What happens to the caller's object from now on changes nothing. */
+export interface PreparedValue {
+  /** @param ttl Milliseconds; `undefined`: no expiry. */
+  set(ttl: number | undefined): Awaitable<void>
+  add(ttl: number | undefined): Awaitable<boolean>
+  /** The value as a reader gets it: an object of its own. */
+  copy(): Awaitable<unknown>
+}
+
+/** Values over a backend: the one place that knows whether a value lies there as bytes or as itself. */
+export interface EntryStore {
+  get(key: string): Awaitable<Found>
+  getMany(keys: readonly string[]): Promise<readonly Found[]>
+  getWithTtl(key: string): Awaitable<{ readonly value: unknown; readonly ttl: number | undefined } | undefined>
+  /** Throws `CACHE_NOT_SERIALIZABLE` for a value that would not come back as it is. */
+  prepare(key: string, value: unknown): Awaitable<PreparedValue>
+  setMany(entries: readonly (readonly [key: string, value: unknown, ttl: number | undefined])[]): Promise<void>
+  touch(key: string, ttl: number | undefined): Awaitable<boolean>
+}
+
+/** Values as bytes: every backend can do that. */
+export class EncodedEntries implements EntryStore {
+  readonly #backend: CacheBackend
+  readonly #codec: Codec
+
+  constructor(backend: CacheBackend, codec: Codec) {
+    this.#backend = backend
+    this.#codec = codec
+  }
+
+  async get(key: string): Promise<Found> {
+    try {
+      const bytes = await this.#backend.get(key)
+      return bytes && { value: await decodeValue(bytes, key, this.#codec) }
+    } catch (error) {
+      return corruptOrThrow(error)
+    }
+  }
+
+  async getMany(keys: readonly string[]): Promise<readonly Found[]> {
+    const values = await this.#backend.getMany(keys)
+    return Promise.all(
+      values.map(async (bytes, index) => {
+        try {
+          return bytes && { value: await decodeValue(bytes, keys[index] as string, this.#codec) }
+        } catch (error) {
+          return corruptOrThrow(error)
+        }
+      }),
+    )
+  }
+
+  async getWithTtl(key: string): Promise<{ value: unknown; ttl: number | undefined } | undefined> {
+    try {
+      const entry = await this.#backend.getEntry(key)
+      return entry && { value: await decodeValue(entry.value, key, this.#codec), ttl: entry.ttl }
+    } catch (error) {
+      corruptOrThrow(error)
+      return undefined
+    }
+  }
+
+  async prepare(key: string, value: unknown): Promise<PreparedValue> {
+    const bytes = await encodeValue(value, key, this.#codec)
+    return {
+      set: ttl => this.#backend.set(key, bytes, { ttl }),
+      add: ttl => this.#backend.add(key, bytes, { ttl }),
+      copy: () => decodeValue(bytes, key, this.#codec),
+    }
+  }
+
+  async setMany(entries: readonly (readonly [string, unknown, number | undefined])[]): Promise<void> {
+    const encoded = await Promise.all(
+      entries.map(async ([key, value, ttl]) => [key, await encodeValue(value, key, this.#codec), { ttl }] as const),
+    )
+    await this.#backend.setMany(encoded)
+  }
+
+  touch(key: string, ttl: number | undefined): Promise<boolean> {
+    return this.#backend.touch(key, { ttl })
+  }
+}
+
+/** Values as themselves, in a backend in this process: nothing is encoded until somebody reads it as bytes. */
+export class LiveEntries implements EntryStore {
+  readonly #live: LiveStore
+  readonly #backend: CacheBackend
+  readonly #copy: (value: unknown) => unknown
+
+  constructor(live: LiveStore, backend: CacheBackend) {
+    this.#live = live
+    this.#backend = backend
+    this.#copy = live.isolation === 'clone' ? clone : value => value
+  }
+
+  /** The stored value, if it is a live one of ours; what `getOrSet` looks at before anything else. */
+  peek(key: string): Entry | undefined {
+    const entry = this.#live.get(key)
+    return entry instanceof Entry ? entry : undefined
+  }
+
+  /** The value of an entry, as a caller gets it. */
+  valueOf(entry: Entry): unknown {
+    return this.#copy(entry.value)
+  }
+
+  get(key: string): Found {
+    return this.#found(this.#live.get(key))
+  }
+
+  async getMany(keys: readonly string[]): Promise<readonly Found[]> {
+    return keys.map(key => this.get(key))
+  }
+
+  getWithTtl(key: string): { value: unknown; ttl: number | undefined } | undefined {
+    const entry = this.#live.get(key)
+    const found = this.#found(entry)
+    if (entry === undefined || found === undefined || found === CORRUPT) return undefined
+    return { value: found.value, ttl: entry.expiresAt === undefined ? undefined : entry.expiresAt - this.#live.now() }
+  }
+
+  prepare(_key: string, value: unknown): PreparedValue {
+    const kept = this.#copy(value)
+    return {
+      set: ttl => this.#live.set(_key, this.#entry(kept, ttl)),
+      add: ttl => this.#live.swap(_key, undefined, this.#entry(kept, ttl)),
+      copy: () => this.#copy(kept),
+    }
+  }
+
+  async setMany(entries: readonly (readonly [string, unknown, number | undefined])[]): Promise<void> {
+    const prepared = entries.map(([key, value, ttl]) => [this.prepare(key, value), ttl] as const)
+    for (const [value, ttl] of prepared) value.set(ttl)
+  }
+
+  touch(key: string, ttl: number | undefined): Awaitable<boolean> {
+    const entry = this.#live.get(key)
+    if (entry instanceof Entry) return this.#live.swap(key, entry, this.#entry(entry.value, ttl))
+    return entry === undefined ? false : this.#backend.touch(key, { ttl })
+  }
+
+  #entry(value: unknown, ttl: number | undefined): Entry {
+    return new Entry(value, ttl === undefined ? undefined : this.#live.now() + ttl)
+  }
+
+  #found(entry: LiveEntry | StoredEntry | undefined): Found {
+    if (entry === undefined) return undefined
+    if (entry instanceof Entry) return { value: this.#copy(entry.value) }
+    try {
+      // Written as bytes, or by another copy of this package.
+      const bytes = 'encode' in entry ? entry.encode() : entry.value
+      return { value: decodeDefault(bytes) }
+    } catch (error) {
+      return corruptOrThrow(error)
+    }
+  }
+}
+
+/** A live value of the cache. */
+export class Entry implements LiveEntry {
+  readonly value: unknown
+  readonly expiresAt: number | undefined
+
+  constructor(value: unknown, expiresAt: number | undefined) {
+    this.value = value
+    this.expiresAt = expiresAt
+  }
+
+  /** The size of the record; only asked for where the backend counts bytes. */
+  get size(): number {
+    return this.encode().byteLength
+  }
+
+  encode(): Uint8Array {
+    return encodeDefault(this.value)
+  }
+}
+
+/** The record of a value. */
+async function encodeValue(value: unknown, key: string, codec: Codec): Promise<Uint8Array> {
+  // Only the default codec leaves integers bare, as counters are: another one may be there to hide them.
+  if (codec === defaultCodec) return encodeDefault(value)
+  return toRecord(codec, await codec.encode(value, key))
+}
+
+function encodeDefault(value: unknown): Uint8Array {
+  return isInteger(value)
+    ? encodeRecord({ kind: 'integer', value })
+    : toRecord(defaultCodec, defaultCodec.encode(value))
+}
+
+function toRecord(codec: Codec, payload: Uint8Array): Uint8Array {
+  return encodeRecord({ kind: 'entry', id: newId(), tags: NO_TAGS, codec: codec.id, payload })
+}
+
+async function decodeValue(bytes: Uint8Array, key: string, codec: Codec): Promise<unknown> {
+  const record = decodeRecord(bytes)
+  if (record.kind === 'integer') return record.value
+  assertCodec(record, codec)
+  return codec.decode(record.payload, key)
+}
+
+function decodeDefault(bytes: Uint8Array): unknown {
+  const record = decodeRecord(bytes)
+  if (record.kind === 'integer') return record.value
+  assertCodec(record, defaultCodec)
+  return defaultCodec.decode(record.payload)
+}
+
+function assertCodec(record: EntryRecord, codec: Codec): void {
+  if (record.kind === 'entry' && record.codec === codec.id) return
+  throw new CacheError({
+    code: 'CACHE_CORRUPT_ENTRY',
+    message: `The record is no entry of the codec ${codec.id}.`,
+  })
+}
+
+function corruptOrThrow(error: unknown): typeof CORRUPT {
+  if (isCacheError(error, 'CACHE_CORRUPT_ENTRY')) return CORRUPT
+  throw error
+}
