@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { ContainerRuntimeClient, StartedTestContainer } from 'testcontainers'
 import { parse } from 'yaml'
 import { freePort } from './free-port.ts'
+import { guard } from './guard.ts'
 import type { Instance } from './server.ts'
 import type { ServiceDefinition, ServiceName } from './service.ts'
 
@@ -25,7 +26,7 @@ export async function dockerClient(): Promise<ContainerRuntimeClient | undefined
 /**
  * Containers, one for each list of extra arguments. Several share one network, so that they reach one another, and we
  * reach them, at the same addresses; its ports belong to a container that only sleeps, and outlives each of them.
- * Testcontainers' own Ryuk removes them all if this process dies.
+ * They are removed if this process dies: by Testcontainers' Ryuk and, as that is often turned off, by a guard.
  */
 export async function containerInstances(
   client: ContainerRuntimeClient,
@@ -129,7 +130,9 @@ async function startContainer(
 
   const container = new LoopbackContainer(image).withCommand([...command]).withEnvironment({ ...environment })
   if (networkMode !== undefined) container.withNetworkMode(networkMode)
-  return container.withExposedPorts(...ports.map(port => ({ container: port, host: port }))).start()
+  const started = await container.withExposedPorts(...ports.map(port => ({ container: port, host: port }))).start()
+  guard('docker rm --force --volumes "$1"', started.getId())
+  return started
 }
 
 function composeService(name: ServiceName): ComposeService {

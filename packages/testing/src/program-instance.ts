@@ -74,7 +74,7 @@ export async function programInstance(
       }
       if (child.pid === undefined) throw new Error(`${program.file} cannot be run`)
       child.unref() // the guard ends it
-      const watching = guard(child.pid, folder)
+      const watching = guard('kill -s KILL -- "-$1"; sleep 0.1; rm -rf -- "$2"', `${child.pid}`, folder)
       child.once('exit', watching.dismiss)
     },
 
