@@ -12,3 +12,10 @@ export {
   invalidTtls,
   invalidValues,
 } from './corpora.ts'
+export {
+  type ConformanceReport,
+  type ConformanceResult,
+  type RuleSummary,
+  type RunOptions,
+  runConformance,
+} from './run-conformance.ts'
