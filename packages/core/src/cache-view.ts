@@ -15,7 +15,15 @@ import type { Codec } from './codec.ts'
 import { Deadlines, PendingCall } from './deadlines.ts'
 import { defaultCodec } from './default-codec.ts'
 import { parseDuration, parseTtl, type Ttl } from './duration.ts'
-import { CORRUPT, EncodedEntries, type Entry, type EntryStore, type Found, LiveEntries } from './entry-store.ts'
+import {
+  CORRUPT,
+  EncodedEntries,
+  type Entry,
+  type EntryStore,
+  type Found,
+  isThenable,
+  LiveEntries,
+} from './entry-store.ts'
 import { CacheError, type CacheErrorCode, describeArgument, invalidArgument, isCacheError, typeOf } from './errors.ts'
 import { Load, type Loaded, Loads } from './loads.ts'
 import { NoBackend } from './no-backend.ts'
@@ -419,10 +427,6 @@ function isValue(found: Found): found is { readonly value: unknown } {
 
 function valueIn(found: Found): unknown {
   return isValue(found) ? found.value : undefined
-}
-
-function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 function isStoreFailure(error: unknown): boolean {

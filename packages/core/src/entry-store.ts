@@ -43,54 +43,53 @@ export class EncodedEntries implements EntryStore {
 
   async get(key: string): Promise<Found> {
     try {
-      const bytes = await this.#backend.get(key)
-      return bytes && { value: await decodeValue(bytes, key, this.#codec) }
+      return this.#decode(await this.#backend.get(key), key)
     } catch (error) {
-      return corruptOrThrow(error)
+      return corruptOrThrow(error) // a record that the backend itself could not make sense of
     }
   }
 
   async getMany(keys: readonly string[]): Promise<readonly Found[]> {
     const values = await this.#backend.getMany(keys)
-    return Promise.all(
-      values.map(async (bytes, index) => {
-        try {
-          return bytes && { value: await decodeValue(bytes, keys[index] as string, this.#codec) }
-        } catch (error) {
-          return corruptOrThrow(error)
-        }
-      }),
-    )
+    return all(values.map((bytes, index) => this.#decode(bytes, keys[index] as string)))
   }
 
   async getWithTtl(key: string): Promise<{ value: unknown; ttl: number | undefined } | undefined> {
     try {
       const entry = await this.#backend.getEntry(key)
-      return entry && { value: await decodeValue(entry.value, key, this.#codec), ttl: entry.ttl }
+      const found = await this.#decode(entry?.value, key)
+      return found === undefined || found === CORRUPT ? undefined : { value: found.value, ttl: entry?.ttl }
     } catch (error) {
       corruptOrThrow(error)
       return undefined
     }
   }
 
-  async prepare(key: string, value: unknown): Promise<PreparedValue> {
-    const bytes = await encodeValue(value, key, this.#codec)
-    return {
+  prepare(key: string, value: unknown): Awaitable<PreparedValue> {
+    return andThen(encodeValue(value, key, this.#codec), bytes => ({
       set: ttl => this.#backend.set(key, bytes, { ttl }),
       add: ttl => this.#backend.add(key, bytes, { ttl }),
       copy: () => decodeValue(bytes, key, this.#codec),
-    }
+    }))
   }
 
   async setMany(entries: readonly (readonly [string, unknown, number | undefined])[]): Promise<void> {
-    const encoded = await Promise.all(
-      entries.map(async ([key, value, ttl]) => [key, await encodeValue(value, key, this.#codec), { ttl }] as const),
-    )
-    await this.#backend.setMany(encoded)
+    const values = await all(entries.map(([key, value]) => encodeValue(value, key, this.#codec)))
+    await this.#backend.setMany(entries.map(([key, , ttl], index) => [key, values[index] as Uint8Array, { ttl }]))
   }
 
   touch(key: string, ttl: number | undefined): Promise<boolean> {
     return this.#backend.touch(key, { ttl })
+  }
+
+  #decode(bytes: Uint8Array | undefined, key: string): Awaitable<Found> {
+    if (bytes === undefined) return undefined
+    try {
+      const value = decodeValue(bytes, key, this.#codec)
+      return isThenable(value) ? value.then(decoded => ({ value: decoded }), corruptOrThrow) : { value }
+    } catch (error) {
+      return corruptOrThrow(error)
+    }
   }
 }
 
@@ -190,10 +189,10 @@ export class Entry implements LiveEntry {
 }
 
 /** The record of a value. */
-async function encodeValue(value: unknown, key: string, codec: Codec): Promise<Uint8Array> {
+function encodeValue(value: unknown, key: string, codec: Codec): Awaitable<Uint8Array> {
   // Only the default codec leaves integers bare, as counters are: another one may be there to hide them.
   if (codec === defaultCodec) return encodeDefault(value)
-  return toRecord(codec, await codec.encode(value, key))
+  return andThen(codec.encode(value, key), payload => toRecord(codec, payload))
 }
 
 function encodeDefault(value: unknown): Uint8Array {
@@ -206,7 +205,7 @@ function toRecord(codec: Codec, payload: Uint8Array): Uint8Array {
   return encodeRecord({ kind: 'entry', id: newId(), tags: NO_TAGS, codec: codec.id, payload })
 }
 
-async function decodeValue(bytes: Uint8Array, key: string, codec: Codec): Promise<unknown> {
+function decodeValue(bytes: Uint8Array, key: string, codec: Codec): Awaitable<unknown> {
   const record = decodeRecord(bytes)
   if (record.kind === 'integer') return record.value
   assertCodec(record, codec)
@@ -226,6 +225,20 @@ function assertCodec(record: EntryRecord, codec: Codec): void {
     code: 'CACHE_CORRUPT_ENTRY',
     message: `The record is no entry of the codec ${codec.id}.`,
   })
+}
+
+// Most codecs answer at once. Waiting all the same would cost a turn of the event loop for each value of a batch.
+
+export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+function andThen<T, R>(value: Awaitable<T>, then: (value: T) => R): Awaitable<R> {
+  return isThenable(value) ? value.then(then) : then(value)
+}
+
+function all<T>(values: readonly Awaitable<T>[]): Awaitable<readonly T[]> {
+  return values.some(isThenable) ? Promise.all(values) : (values as readonly T[])
 }
 
 function corruptOrThrow(error: unknown): typeof CORRUPT {
