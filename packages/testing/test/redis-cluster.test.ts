@@ -1,6 +1,8 @@
 import { Cluster, Redis } from 'ioredis'
 import { describeService, startRedisCluster, startRedisSentinel } from '../src/index.ts'
 
+jest.setTimeout(60_000) // servers and runs start here, maybe while the machine is busy
+
 describeService('redis', () => {
   test('a cluster divides the slots between its masters', async () => {
     await using cluster = await startRedisCluster()
@@ -29,5 +31,5 @@ describeService('redis', () => {
     expect(await client.get('key')).toBe('value')
     expect(client.stream.remotePort).toBe(group.replica.port)
     client.disconnect()
-  }, 20_000)
+  })
 })

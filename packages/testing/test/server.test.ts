@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { describeService, runScript, type Server, startServer } from '../src/index.ts'
 
+jest.setTimeout(60_000) // servers and runs start here, maybe while the machine is busy
+
 const connect = (url: string): Redis =>
   new Redis(url, { retryStrategy: () => null, commandTimeout: 500 }).on('error', () => {})
 
