@@ -67,12 +67,12 @@ export class Fixture {
 
   /** Leaves the store as it was. A backend that cannot is found out by the cases for `clear` and `close`, not here. */
   async dispose(): Promise<void> {
-    const cleared = new Set<string>()
-    for (const [root, namespace] of this.#roots) {
-      if (cleared.has(namespace)) continue
-      const done = await settles(root.clear())
-      if (done) cleared.add(namespace)
+    const namespaces = new Set(this.#roots.values())
+    for (const [root, namespace] of [...this.#roots]) {
+      if (namespaces.has(namespace) && (await settles(root.clear()))) namespaces.delete(namespace)
     }
+    // The case has closed all backends of the namespaces that are left.
+    for (const namespace of namespaces) await settles(this.root({ namespace }).then(root => root.clear()))
     await Promise.all([...this.#roots.keys()].map(root => settles(root.close())))
   }
 
