@@ -39,6 +39,12 @@ describe('a test run', () => {
     expect(run('plain|broken')).toMatchObject({ status: 1, lastLine: '2 passed, 1 failed, 1 skipped' })
   })
 
+  test('that is kept from ending fails', () => {
+    const { status, lastLine, output } = run('left-running')
+    expect([status, lastLine]).toEqual([1, '1 passed, 0 failed, 0 skipped'])
+    expect(output).toContain('something that they left keeps the run from ending: ')
+  })
+
   test('skips a service that is not to be had, and says so', () => {
     const { status, lastLine, output } = run('redis.ts', nowhere)
     expect([status, lastLine]).toEqual([0, '0 passed, 0 failed, 1 skipped'])
