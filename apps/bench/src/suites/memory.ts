@@ -7,6 +7,7 @@ export const memory: Suite = {
   title: 'Memory: hits by reference',
   baseline: 'lru-cache get',
   operations: ['hit'],
+  clock: 'processor',
   answers: 'shared',
   contestants: [
     lruCacheGet(),
@@ -49,6 +50,7 @@ export const memoryIsolated: Suite = {
   title: 'Memory: hits that are isolated',
   baseline: 'lru-cache + structuredClone',
   operations: ['hit'],
+  clock: 'processor',
   answers: 'own',
   contestants: [
     {
