@@ -237,17 +237,18 @@ export class CacheView<V> implements Cache<V> {
     for (let again = !refresh; again; ) {
       const underWay = loads.find(path, key)
       if (underWay !== undefined) return underWay.wait(signal)
-      again = false
+      const reading = loads.beginReading(path, key)
       try {
-        const { found, overtaken } = await loads.read(path, key, () =>
-          this.#patiently(this.#entries.get(stored), signal),
-        )
+        const found = await this.#patiently(this.#entries.get(stored), signal)
         if (isValue(found)) return found.value
         if (found === CORRUPT) write = 'set'
-        again = overtaken
+        again = reading.overtaken
       } catch (error) {
         if (!this.#goesOn(error)) throw error
         write = undefined
+        again = false
+      } finally {
+        loads.endReading(path, key, reading)
       }
     }
     return (loads.find(path, key) ?? this.#load(key, stored, loader, options, write)).wait(signal)
@@ -291,7 +292,7 @@ export class CacheView<V> implements Cache<V> {
 
   wrap<A extends readonly unknown[], T extends V>(
     fn: (...args: A) => Awaitable<T>,
-    options: WrapOptions<A, NoInfer<T>>,
+    options: WrapOptions<NoInfer<A>, NoInfer<T>>,
   ): Wrapped<A, T> {
     return wrap(this, fn, options)
   }
