@@ -3,6 +3,7 @@ import type { CacheBackend } from '../backend.ts'
 import type { BackendOptions } from '../base-backend.ts'
 import { Clock } from './clock.ts'
 import type { ConformanceOptions } from './conformance.ts'
+import { FaultProxy } from './fault-proxy.ts'
 import type { Random } from './random.ts'
 
 /** Long enough for a busy machine: that calls settle in time is tested where the network is at fault. */
@@ -21,6 +22,7 @@ export class Fixture {
   readonly #options: ConformanceOptions
   readonly scope: Scope
   readonly #roots = new Map<CacheBackend, string>()
+  readonly #proxies: FaultProxy[] = []
 
   constructor(options: ConformanceOptions, scope: Scope, random: Random) {
     this.#options = options
@@ -55,6 +57,14 @@ export class Fixture {
     return clients
   }
 
+  /** A proxy of its own before the server; only where the options name one. */
+  async proxy(): Promise<FaultProxy> {
+    if (this.#options.server === undefined) throw new Error('there is no server to put a proxy before')
+    const proxy = await FaultProxy.start(this.#options.server)
+    this.#proxies.push(proxy)
+    return proxy
+  }
+
   /** The prefix under which core keeps the entries of `backend()`. */
   get idPrefix(): string {
     return this.scope === 'root' ? `${this.name}:` : `${this.name}:@x:`
@@ -77,6 +87,7 @@ export class Fixture {
 
   /** Leaves the store as it was. A backend that cannot is found out by the cases for `clear` and `close`, not here. */
   async dispose(): Promise<void> {
+    await Promise.all(this.#proxies.map(proxy => proxy.end()))
     const namespaces = new Set(this.#roots.values())
     for (const [root, namespace] of [...this.#roots]) {
       if (namespaces.has(namespace) && (await settles(root.clear()))) namespaces.delete(namespace)
@@ -84,6 +95,7 @@ export class Fixture {
     // The case has closed all backends of the namespaces that are left.
     for (const namespace of namespaces) await settles(this.root({ namespace }).then(root => root.clear()))
     await Promise.all([...this.#roots.keys()].map(root => settles(root.close())))
+    await Promise.all(this.#proxies.map(proxy => proxy.close()))
   }
 
   #inScope(root: CacheBackend): CacheBackend {
