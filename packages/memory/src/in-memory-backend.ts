@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import {
   type BackendOptions,
   BaseBackend,
@@ -6,6 +7,7 @@ import {
   invalidArgument,
   type LiveStore,
   type NewEntry,
+  type Progress,
   type StoredEntry,
   splitId,
   toId,
@@ -38,7 +40,7 @@ export interface InMemoryBackendOptions extends BackendOptions {
   readonly isolation?: 'clone' | 'share' | undefined
   /**
    * The size of a value in bytes, greater than 0; an estimate is enough. It gets the value itself, or a `Uint8Array` if it
-   * was stored as bytes. Only with `maxBytes`. Default: the length in bytes, encoded.
+   * was stored as bytes. Only with `maxBytes`. Default: the length of bytes, an estimate for what a cache stores.
    */
   readonly sizeOf?: SizeOf | undefined
   /**
@@ -53,6 +55,8 @@ export interface InMemoryBackendOptions extends BackendOptions {
 
 /** As much as Redis takes, so that what fits here fits there. It also is far below what a `Uint8Array` can be. */
 const MAX_VALUE_BYTES = 512 * 1024 * 1024
+/** After so many entries a loop lets other work go on: about a millisecond. */
+const STEPS_PER_TURN = 1000
 const MAX_INTERVAL = 0x7fffffff
 
 /**
@@ -129,16 +133,26 @@ export class InMemoryBackend extends BaseBackend {
 
   protected async _swap(id: string, expected: StoredEntry | undefined, next: NewEntry | undefined): Promise<boolean> {
     const { prefix, key } = splitId(id)
-    const { entry } = (expected as EncodedEntry | undefined) ?? {}
+    const entry = (expected as EncodedEntry | undefined)?.entry
     return this.#store.swap(this.#store.space(prefix), key, entry, next && stored(next))
   }
 
-  protected async _clear(prefix: string): Promise<void> {
-    this.#store.clear(prefix)
+  protected async _clear(prefix: string, progress: Progress): Promise<void> {
+    let steps = 0
+    for (const _ of this.#store.clear(prefix)) {
+      if (++steps % STEPS_PER_TURN !== 0) continue
+      await setImmediate()
+      progress()
+    }
   }
 
   protected override async *_keys(prefix: string): AsyncGenerator<string> {
-    for (const key of this.#store.keys(prefix)) yield toId(prefix, key)
+    let steps = 0
+    for (const key of this.#store.keys(prefix)) {
+      if (++steps % STEPS_PER_TURN === 0) await setImmediate()
+      const id = toId(prefix, key)
+      if (await this._has(id)) yield id
+    }
   }
 
   protected override async _close(): Promise<void> {
