@@ -292,7 +292,7 @@ export class CacheView<V> implements Cache<V> {
 
   wrap<A extends readonly unknown[], T extends V>(
     fn: (...args: A) => Awaitable<T>,
-    options: WrapOptions<NoInfer<A>, NoInfer<T>>,
+    options: WrapOptions<A, NoInfer<T>>,
   ): Wrapped<A, T> {
     return wrap(this, fn, options)
   }

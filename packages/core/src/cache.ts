@@ -53,7 +53,7 @@ export type WrapOptions<A extends readonly unknown[], T> = CacheDefaults<T> & {
   name: string
 } & Opt<{
     /** What of the arguments makes the key. Default: all of them. */
-    key: (...args: A) => unknown
+    key: NoInfer<(...args: A) => unknown>
   }>
 
 /** Loads the value of a key. The signal fires when no caller waits for it any more. */
@@ -109,7 +109,7 @@ export interface Cache<V = unknown> extends AsyncDisposable {
   /** A cached function with the signature of `fn`. */
   wrap<A extends readonly unknown[], T extends V>(
     fn: (...args: A) => Awaitable<T>,
-    options: WrapOptions<NoInfer<A>, NoInfer<T>>,
+    options: WrapOptions<A, NoInfer<T>>,
   ): Wrapped<A, T>
   /** A cache of its own on the same store; `defaults` go before those of this cache. */
   namespace<T extends V = V>(name: string, defaults?: CacheDefaults<T>): Cache<T>
