@@ -87,6 +87,8 @@ describe('compressed', () => {
 
   test('bytes that are not its own are a corrupt entry', async () => {
     const stored = Buffer.from(await codec.encode(text, 'k'))
+    // Only the first byte is not its own.
+    await rejection('CACHE_CORRUPT_ENTRY', decode(codec, Buffer.concat([Buffer.of(2), stored.subarray(1)])))
     const foreign = ['', '"json"', '\x02"json"', '\x01', '\x01garbage', '\0{'].map(each => Buffer.from(each))
     for (let length = 0; length < stored.byteLength; length++) foreign.push(stored.subarray(0, length))
     for (const bytes of foreign) await rejection('CACHE_CORRUPT_ENTRY', decode(codec, bytes))
