@@ -18,14 +18,15 @@ import { Lru } from './lru.ts'
 import { MemoryStore } from './memory-store.ts'
 import { S3Fifo } from './s3-fifo.ts'
 import type { Entry } from './slot.ts'
+import type { Space } from './space.ts'
 import type { SweepOptions } from './sweep.ts'
 
 export interface InMemoryBackendOptions extends BackendOptions {
   /** How many entries are kept, in all namespaces together. Default: 10,000. */
   readonly maxEntries?: number | undefined
   /**
-   * How many bytes the values may take together, as `sizeOf` counts them. Keys and bookkeeping, about 300 bytes for each
-   * entry, are not counted. Default: no limit.
+   * How many bytes the values may take together, as `sizeOf` counts them. Keys and bookkeeping, 150 to 400 bytes
+   * for each entry, are not counted. Default: no limit.
    */
   readonly maxBytes?: number | undefined
   /**
@@ -55,7 +56,7 @@ export interface InMemoryBackendOptions extends BackendOptions {
 
 /** As much as Redis takes, so that what fits here fits there. It also is far below what a `Uint8Array` can be. */
 const MAX_VALUE_BYTES = 512 * 1024 * 1024
-/** After so many entries a loop lets other work go on: about a millisecond. */
+/** After so many entries `clear` lets other work go on: about a millisecond. */
 const STEPS_PER_TURN = 1000
 const MAX_INTERVAL = 0x7fffffff
 
@@ -122,19 +123,16 @@ export class InMemoryBackend extends BaseBackend {
 
   /** As opposed to `_get`, this is no use: whoever only asks does not keep an entry alive. */
   protected override async _has(id: string): Promise<boolean> {
-    const { prefix, key } = splitId(id)
-    return this.#store.peek(this.#store.space(prefix), key) !== undefined
+    return this.#store.peek(...this.#place(id)) !== undefined
   }
 
   protected async _set(id: string, entry: NewEntry): Promise<void> {
-    const { prefix, key } = splitId(id)
-    this.#store.set(this.#store.space(prefix), key, stored(entry))
+    this.#store.set(...this.#place(id), stored(entry))
   }
 
   protected async _swap(id: string, expected: StoredEntry | undefined, next: NewEntry | undefined): Promise<boolean> {
-    const { prefix, key } = splitId(id)
     const entry = (expected as EncodedEntry | undefined)?.entry
-    return this.#store.swap(this.#store.space(prefix), key, entry, next && stored(next))
+    return this.#store.swap(...this.#place(id), entry, next && stored(next))
   }
 
   protected async _clear(prefix: string, progress: Progress): Promise<void> {
@@ -147,12 +145,7 @@ export class InMemoryBackend extends BaseBackend {
   }
 
   protected override async *_keys(prefix: string): AsyncGenerator<string> {
-    let steps = 0
-    for (const key of this.#store.keys(prefix)) {
-      if (++steps % STEPS_PER_TURN === 0) await setImmediate()
-      const id = toId(prefix, key)
-      if (await this._has(id)) yield id
-    }
+    for (const key of this.#store.keys(prefix)) yield toId(prefix, key)
   }
 
   protected override async _close(): Promise<void> {
@@ -160,9 +153,13 @@ export class InMemoryBackend extends BaseBackend {
   }
 
   #read(id: string): EncodedEntry | undefined {
-    const { prefix, key } = splitId(id)
-    const entry = this.#store.get(this.#store.space(prefix), key)
+    const entry = this.#store.get(...this.#place(id))
     return entry && new EncodedEntry(entry)
+  }
+
+  #place(id: string): [space: Space, key: string] {
+    const { prefix, key } = splitId(id)
+    return [this.#store.space(prefix), key]
   }
 }
 

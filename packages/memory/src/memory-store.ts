@@ -98,11 +98,14 @@ export class MemoryStore {
     return true
   }
 
-  /** The keys of the namespace with this prefix. Some of their entries may have expired. */
-  keys(prefix: string): string[] {
+  /** The keys of the namespace with this prefix that are there now, as far as they stay until the iteration gets to them. */
+  *keys(prefix: string): Generator<string> {
+    // A copy: a map that is written to while it is read shows a key again, and may never end.
     const keys: string[] = []
-    for (const slot of this.space(prefix).slots.values()) if (slot.entry !== undefined) keys.push(slot.key)
-    return keys
+    for (const { key, entry } of this.space(prefix).slots.values()) {
+      if (entry !== undefined && !this.#hasExpired(entry)) keys.push(key)
+    }
+    for (const key of keys) if (this.peek(this.space(prefix), key) !== undefined) yield key
   }
 
   /**
