@@ -23,6 +23,7 @@ function run(files: string, variables: Record<string, string> = {}): Run {
   const { status, stdout, stderr } = spawnSync(process.execPath, [jestProgram, '--config', config, files], {
     env: { ...environment, ...variables },
     encoding: 'utf8',
+    timeout: 60_000,
   })
   return { status, output: stderr + stdout, lastLine: stdout.split('\n').at(-2) }
 }

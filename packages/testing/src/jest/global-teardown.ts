@@ -1,5 +1,8 @@
 import { once } from 'node:events'
 
+/** How long the servers may take to end, in milliseconds, before the broker is killed and their guards end them. */
+const closeTimeout = 20_000
+
 /** How long jest may take to leave when all is done, in milliseconds. */
 const exitTimeout = 5_000
 
@@ -9,7 +12,9 @@ export default async function globalTeardown(options: { watch: boolean; watchAll
   if (broker !== undefined && broker.exitCode === null) {
     broker.ref()
     broker.stdin?.end()
+    const kill = setTimeout(() => broker.kill('SIGKILL'), closeTimeout)
     await once(broker, 'exit')
+    clearTimeout(kill)
   }
   if (!options.watch && !options.watchAll) setTimeout(failToExit, exitTimeout).unref()
 }
