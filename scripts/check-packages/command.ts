@@ -4,7 +4,7 @@ export interface CommandOptions {
   readonly cwd: string
   /** Default: that of this process. */
   readonly env?: NodeJS.ProcessEnv
-  /** Milliseconds until it is ended. Default: three minutes. */
+  /** Milliseconds until it is ended. Default: two minutes. */
   readonly timeout?: number
 }
 
@@ -23,7 +23,7 @@ export interface Output {
 /** Runs a command without input. Rejects with the end of what it printed if it fails. */
 export async function run(file: string, args: readonly string[], options: CommandOptions): Promise<Output> {
   if (ended) throw new Error('interrupted')
-  const { cwd, env = process.env, timeout = 180_000 } = options
+  const { cwd, env = process.env, timeout = 120_000 } = options
   const child = spawn(file, args, { cwd, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   running.add(child)
   let stdout = ''

@@ -120,12 +120,13 @@ async function useCache(backend: CacheBackend): Promise<void> {
   const byName = cache.wrap(findUsers, { name: 'byName', ttl: 1000, key: (name, limit) => [name, limit] })
   const found = await byName('Ada')
   const isFound: Same<typeof found, { name: string; limit: number }> = true
-  const takesArguments: Same<Parameters<typeof byName.delete>, [name: string, limit?: number]> = true
+  const takesArguments: Same<Parameters<typeof byName.delete>, Parameters<typeof findUsers>> = true
   assert.deepEqual([isFound, takesArguments, found], [true, true, { name: 'Ada', limit: 10 }])
   assert.equal(await byName.delete('Ada'), true)
 
   // @ts-expect-error: not a User
-  await users.set('43', { id: '43' })
+  const incomplete: Parameters<typeof users.set>[1] = { id: '43' }
+  await assert.rejects(users.set('43', incomplete), TypeError) // its ttl is a function of the user
   await users.set('43', { ...loaded, id: '43' }, { ttl: undefined })
 
   const code: CacheErrorCode = 'CACHE_INVALID_TTL'
@@ -184,5 +185,5 @@ async function main(): Promise<void> {
 
 main().catch(error => {
   console.error(error)
-  process.exitCode = 1
+  process.exit(1)
 })
