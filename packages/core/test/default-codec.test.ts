@@ -271,6 +271,14 @@ describe('what is refused', () => {
   class Names extends Array {}
   class Moment extends Date {}
   class Bytes extends Uint8Array {}
+  class LooksLikeMap {
+    get [Symbol.toStringTag]() {
+      return 'Map'
+    }
+    *[Symbol.iterator]() {
+      yield ['hunter2', 1]
+    }
+  }
   const cyclic: Record<string, unknown> = { name: 'hunter2' }
   cyclic.list = [{ parent: cyclic }]
   const cyclicMap = new Map()
@@ -292,6 +300,7 @@ describe('what is refused', () => {
     [Names.from([1]), 'value is an instance of Names'],
     [[new Moment(0)], 'value[0] is an instance of Moment'],
     [new Bytes(1), 'value is an instance of Bytes'],
+    [new LooksLikeMap(), 'value is an instance of LooksLikeMap'],
     [new Error('hunter2'), 'value is an instance of Error'],
     [Promise.resolve('hunter2'), 'value is an instance of Promise'],
     [new WeakMap(), 'value is an instance of WeakMap'],
@@ -429,6 +438,7 @@ describe('stored bytes are data only', () => {
     'NaN',
     '[1,]',
     '{"a":1}x',
+    '\ufeff1',
     '\0',
     '~',
     '~{',
