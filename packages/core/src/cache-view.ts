@@ -272,9 +272,9 @@ export class CacheView<V> implements Cache<V> {
       const prepared = await this.#entries.prepare(stored, value)
       await load.storing
       if (write !== undefined && load.attached) {
-        const writing = prepared[write](ttl)
-        load.storing = Promise.resolve(writing).catch(() => {})
         try {
+          const writing = prepared[write](ttl)
+          load.storing = Promise.resolve(writing).catch(() => {})
           await this.#patiently(writing, undefined)
         } catch (error) {
           if (!this.#goesOn(error) && !isCacheError(error, 'CACHE_CLOSED')) throw error

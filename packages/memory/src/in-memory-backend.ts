@@ -3,6 +3,7 @@ import {
   type BackendOptions,
   BaseBackend,
   CacheError,
+  type CacheErrorCode,
   describeArgument,
   invalidArgument,
   type LiveStore,
@@ -54,6 +55,7 @@ export interface InMemoryBackendOptions extends BackendOptions {
     | undefined
 }
 
+const NAME = 'memory'
 /** As much as Redis takes, so that what fits here fits there. It also is far below what a `Uint8Array` can be. */
 const MAX_VALUE_BYTES = 512 * 1024 * 1024
 /** After so many entries `clear` lets other work go on: about a millisecond. */
@@ -83,7 +85,7 @@ export class InMemoryBackend extends BaseBackend {
     if (sizeOf !== undefined && maxBytes === undefined) throw invalidArgument('sizeOf needs maxBytes.')
     const capacity = maxBytes ?? Number.POSITIVE_INFINITY
     super(
-      'memory',
+      NAME,
       {
         maxValueBytes: Math.min(capacity, MAX_VALUE_BYTES),
         clock: 'caller',
@@ -171,33 +173,41 @@ function stored({ value, expiresAt }: NewEntry): StoredEntry {
 
 type SizeOf = (value: unknown, key: string) => number
 
-/** Says what an entry counts, and throws if that is more than there can be. */
+/** Says what an entry counts, and refuses what counts more than there is room for. */
 function scales(maxBytes: number, sizeOf: SizeOf | undefined): (entry: Entry, key: string) => number {
   return (entry, key) => {
     const size = sizeOf === undefined ? encodedSize(entry) : ownSize(sizeOf, entry.value, key)
     if (size <= maxBytes) return size
-    throw new CacheError({
-      code: 'CACHE_VALUE_TOO_LARGE',
-      message: `The value counts ${size} bytes; the maxBytes of this memory backend is ${maxBytes}.`,
-    })
+    throw refusal('CACHE_VALUE_TOO_LARGE', `The value counts ${size} bytes; maxBytes is ${maxBytes}.`)
   }
 }
 
 function encodedSize(entry: Entry): number {
   const size = 'encode' in entry ? entry.size : entry.value.byteLength
   if (size >= 0) return Math.ceil(size)
-  throw invalidArgument(`The size of a live entry must be a number of bytes, not ${describeArgument(size)}.`)
+  throw refusal(
+    'CACHE_INVALID_ARGUMENT',
+    `The size of an entry must be a number of bytes, not ${describeArgument(size)}.`,
+  )
 }
 
 function ownSize(sizeOf: SizeOf, value: unknown, key: string): number {
   let size: number
   try {
     size = sizeOf(value, key)
-  } catch (cause) {
-    throw new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message: 'sizeOf threw; its error is the cause.', cause })
+  } catch (error) {
+    throw refusal('CACHE_INVALID_ARGUMENT', 'sizeOf threw; its error is the cause.', error)
   }
   if (typeof size === 'number' && size > 0) return Math.ceil(size)
-  throw invalidArgument(`sizeOf must return a number of bytes greater than 0, not ${describeArgument(size)}.`)
+  throw refusal(
+    'CACHE_INVALID_ARGUMENT',
+    `sizeOf must return a number of bytes greater than 0, not ${describeArgument(size)}.`,
+  )
+}
+
+/** The error for a write that is not done. Users of the live view get it as it is. */
+function refusal(code: CacheErrorCode, message: string, cause?: unknown): CacheError {
+  return new CacheError({ code, message, cause, backend: NAME, operation: 'set', outcome: 'not-applied' })
 }
 
 function sweepOptions(sweep: InMemoryBackendOptions['sweep']): SweepOptions | undefined {

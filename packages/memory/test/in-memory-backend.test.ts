@@ -2,7 +2,14 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { type CacheBackend, isCacheError, type LiveEntry, type LiveStore, type StoredEntry } from '@cachekit/core'
+import {
+  type CacheBackend,
+  createCache,
+  isCacheError,
+  type LiveEntry,
+  type LiveStore,
+  type StoredEntry,
+} from '@cachekit/core'
 import { InMemoryBackend, type InMemoryBackendOptions } from '@cachekit/memory'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -225,6 +232,16 @@ describe.each(['lru', 's3fifo'] as const)('maxBytes with policy %s', policy => {
     expect(await keysOf(backend)).toHaveLength(10)
   })
 
+  test('a cache hands out what is too large, but does not store it', async () => {
+    const cache = createCache({ backend: memory({ maxBytes: 1000, policy }) })
+    const loader = jest.fn(async () => 'x'.repeat(1001))
+    expect(await cache.getOrSet('key', loader)).toHaveLength(1001)
+    expect(await cache.getOrSet('key', loader)).toHaveLength(1001)
+    expect(loader).toHaveBeenCalledTimes(2)
+    await expect(cache.set('key', 'x'.repeat(1001))).rejects.toMatchObject({ code: 'CACHE_VALUE_TOO_LARGE' })
+    expect(await cache.has('key')).toBe(false)
+  })
+
   test('refuses what alone is too large, and leaves everything as it was', async () => {
     const backend = memory({ maxBytes: 4, policy })
     expect(backend.supports.maxValueBytes).toBe(4)
@@ -234,6 +251,9 @@ describe.each(['lru', 's3fifo'] as const)('maxBytes with policy %s', policy => {
     expect(await codeOf(() => backend.live.set('a', entry('x', { size: 5 })))).toBe('CACHE_VALUE_TOO_LARGE')
     expect(await codeOf(() => backend.live.swap('c', undefined, entry('x', { size: 5 })))).toBe('CACHE_VALUE_TOO_LARGE')
     expect((await backend.getMany(['a', 'b', 'c'])).map(text)).toEqual(['aa', 'bb', undefined])
+    expect(() => backend.live.set('a', entry('x', { size: 5 }))).toThrow(
+      expect.objectContaining({ backend: 'memory', operation: 'set', outcome: 'not-applied' }),
+    )
   })
 })
 
@@ -282,6 +302,13 @@ describe('sizeOf', () => {
     broken = false
     await backend.set('b', bytes('b'))
     expect(await keysOf(backend)).toEqual(['a', 'b'])
+  })
+
+  test('if there is none, a live entry has to know its own size', async () => {
+    const { live } = memory({ maxBytes: 10 })
+    for (const size of [Number.NaN, -1]) {
+      expect(await codeOf(() => live.set('a', entry('x', { size })))).toBe('CACHE_INVALID_ARGUMENT')
+    }
   })
 
   test('of a batch names the keys that it refused', async () => {
