@@ -32,7 +32,7 @@ export async function startRedisCluster({ masters = 3, args = [] }: RedisCluster
     await Promise.all(nodes.map(node => node.close()))
   }
 
-  const clients = nodes.map(node => new Redis(node.port, node.host))
+  const clients = nodes.map(node => new Redis(node.port, node.host, { disconnectTimeout: 100 }))
   try {
     const [first] = nodes as [Server]
     await Promise.all(
