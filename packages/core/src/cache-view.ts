@@ -15,15 +15,7 @@ import type { Codec } from './codec.ts'
 import { Deadlines, PendingCall } from './deadlines.ts'
 import { defaultCodec } from './default-codec.ts'
 import { parseDuration, parseTtl, type Ttl } from './duration.ts'
-import {
-  CORRUPT,
-  EncodedEntries,
-  type Entry,
-  type EntryStore,
-  type Found,
-  isThenable,
-  LiveEntries,
-} from './entry-store.ts'
+import { CORRUPT, EncodedEntries, type EntryStore, type Found, isThenable, LiveEntries } from './entry-store.ts'
 import { CacheError, type CacheErrorCode, describeArgument, invalidArgument, isCacheError, typeOf } from './errors.ts'
 import { Load, type Loaded, Loads } from './loads.ts'
 import { NoBackend } from './no-backend.ts'
