@@ -120,6 +120,12 @@ export abstract class BaseBackend extends BackendView {
     return this.#isLive(await this._get(id))
   }
 
+  /**
+   * Whether `_getMany` answers an id twice that it is given twice, each time with bytes of its own. Otherwise it is given
+   * each id once, which has to be looked for: some per cent of the time of a fast store.
+   */
+  protected readonly _repeats: boolean = false
+
   protected async _getMany(ids: readonly string[], progress: Progress): Promise<readonly (StoredEntry | undefined)[]> {
     const entries: (StoredEntry | undefined)[] = new Array(ids.length)
     await this.#each(ids, progress, async (id, index) => {
