@@ -1,4 +1,4 @@
-import { types } from 'node:util'
+import * as types from 'node:util/types'
 
 /** Bytes of a primitive, or of the reference to an object. */
 const SLOT = 8

@@ -1,6 +1,5 @@
-import { randomBytes } from 'node:crypto'
-import { crc32 } from 'node:zlib'
 import { CacheError } from './errors.ts'
+import { nodeCrypto, nodeZlib } from './node-modules.ts'
 
 // What the cache stores under a key. An integer of which nothing more is to be said is stored as it is, `42`, which is
 // also how backends store counters: `increment` goes on from it. Anything else is a line of ASCII and the payload:
@@ -90,7 +89,8 @@ export function decodeRecord(bytes: Uint8Array): EntryRecord | IntegerRecord {
   }
 }
 
-const checksum = (record: Buffer): string => crc32(record.subarray(CHECKED_FROM)).toString(16).padStart(8, '0')
+const checksum = (record: Buffer): string =>
+  nodeZlib().crc32(record.subarray(CHECKED_FROM)).toString(16).padStart(8, '0')
 
 function parseTime(text: string): number | undefined {
   if (text === NONE) return undefined
@@ -130,6 +130,6 @@ let idCount = 0
  * process and worker thread has its own), and a counter. As unique as 96 random bits for each, at a hundredth of the cost.
  */
 export function newId(): string {
-  idPrefix ??= randomBytes(12).toString('base64url')
+  idPrefix ??= nodeCrypto().randomBytes(12).toString('base64url')
   return `${idPrefix}.${(idCount++).toString(36)}`
 }

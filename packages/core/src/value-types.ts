@@ -1,4 +1,4 @@
-import { types } from 'node:util'
+import * as types from 'node:util/types'
 
 /**
  * A type of values that JSON does not have. `take` makes a value into something simpler, and `make` makes that into the
