@@ -231,13 +231,15 @@ export abstract class BaseBackend extends BackendView {
       while (next < ids.length) {
         const index = next++
         const id = ids[index] as string
+        let done = true
         try {
           await call(id, index)
         } catch (error) {
+          done = false
           failed.push(id)
           cause ??= error
         }
-        progress()
+        progress(done)
       }
     }
     await Promise.all(Array.from({ length: Math.min(BATCH_CONCURRENCY, ids.length) }, worker))

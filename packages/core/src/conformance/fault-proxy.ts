@@ -19,8 +19,10 @@ export type Fault =
   | { readonly kind: 'slice'; readonly milliseconds: number }
   /** A connection is reset when so many bytes of replies have passed. */
   | { readonly kind: 'cut'; readonly bytes: number }
-  /** Requests reach the server, replies are lost; the connections are dead afterwards. */
-  | { readonly kind: 'drop replies' }
+  /** Requests reach the server; replies are lost after so many. The connections are dead afterwards. */
+  | { readonly kind: 'drop replies'; readonly after: number }
+  /** Requests reach the server; the connection is reset instead of the reply that comes after so many. */
+  | { readonly kind: 'reset replies'; readonly after: number }
   /** Requests reach the server, and what comes back is not what it said. */
   | { readonly kind: 'garbage' }
 
@@ -108,6 +110,7 @@ class Link {
   readonly #client: Socket
   readonly #server: Socket
   #fault: Fault
+  /** Bytes, or replies, that have passed since the fault began. */
   #passed = 0
   /** What waits for its time: requests and replies, in order. */
   readonly #requests: Buffer[] = []
@@ -153,7 +156,14 @@ class Link {
 
   #reply(chunk: Buffer): void {
     const fault = this.#fault
-    if (fault.kind === 'blackhole' || fault.kind === 'drop replies') return
+    if (fault.kind === 'blackhole') return
+    if (fault.kind === 'drop replies' || fault.kind === 'reset replies') {
+      if (this.#passed >= fault.after) {
+        if (fault.kind === 'reset replies') this.reset()
+        return
+      }
+      this.#passed++
+    }
     const from = performance.now() + (fault.kind === 'delay' ? fault.milliseconds : 0)
     this.#replies.push({ chunk: fault.kind === 'garbage' ? garbled(chunk) : chunk, from })
     if (this.#timer === undefined) this.#deliver()
@@ -175,7 +185,7 @@ class Link {
         this.#client.write(next.chunk.subarray(0, fault.bytes - this.#passed), () => this.reset())
         return
       }
-      this.#passed += next.chunk.length
+      if (fault.kind === 'cut') this.#passed += next.chunk.length
       if (fault.kind === 'slice' && next.chunk.length > 1) {
         this.#replies.unshift({ chunk: next.chunk.subarray(1), from: 0 })
         this.#client.write(next.chunk.subarray(0, 1))
@@ -188,7 +198,7 @@ class Link {
   }
 }
 
-/** Bytes that begin no reply in any protocol that we know, as many as the reply had. */
+/** Bytes that begin no reply in any protocol that we know; the ends of lines stay, for those that wait for one. */
 function garbled(chunk: Buffer): Buffer {
-  return Buffer.from(chunk.map((byte, index) => (index === 0 ? 0xfe : ~byte & 0xff)))
+  return Buffer.from(chunk.map((byte, index) => (index === 0 ? 0xfe : byte < 0x20 ? byte : byte ^ 0x80)))
 }

@@ -36,7 +36,8 @@ export class Fixture {
     server: ConformanceOptions['server'] = this.#options.server,
   ): Promise<CacheBackend> {
     const complete = { namespace: this.name, now: this.clock.now, timeout: PATIENT, ...options }
-    const root = await this.#options.create(complete, server)
+    // Plain data, also where it is a proxy.
+    const root = await this.#options.create(complete, server && { host: server.host, port: server.port })
     this.#roots.set(root, complete.namespace ?? '')
     if (root.supports.clock === 'caller') this.clock.freeze()
     return root

@@ -25,7 +25,7 @@ const OUTAGES: Readonly<Record<string, Fault>> = {
   'answers a byte at a time': { kind: 'slice', milliseconds: 40 },
   'is cut off before it answers': { kind: 'cut', bytes: 0 },
   'is cut off in the middle of an answer': { kind: 'cut', bytes: 3 },
-  'acts and its answers are lost': { kind: 'drop replies' },
+  'acts and its answers are lost': { kind: 'drop replies', after: 0 },
   'answers nonsense': { kind: 'garbage' },
 }
 
@@ -83,8 +83,9 @@ export const faultCases: readonly CaseDefinition[] = [
         await Promise.all(
           Object.entries(callsToStart).map(async ([name, call]) => {
             const error = await failureInTime(() => call(backend, 'k'), `${name} without a server`)
-            if (error === undefined) fail(`${name} without a server: expected a rejection`)
-            checkOutage(error, backend, name)
+            if (error !== undefined) checkOutage(error, backend, name)
+            // A connection that is accepted and then reset may be all that opening takes.
+            else check(name === 'open', `${name} without a server: expected a rejection`)
           }),
         )
         checkEqual(
@@ -101,21 +102,22 @@ export const faultCases: readonly CaseDefinition[] = [
     timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
-      const { direct, backend, proxy } = await behindProxy(fixture)
       const keys = Array.from({ length: 1000 }, (_, index) => `k${index}`)
-      await direct.setMany(keys.map(key => [key, bytes(key)]))
-      await proxy.set({ kind: 'blackhole' })
-      const calls: Record<string, () => Promise<unknown>> = {
-        getMany: () => backend.getMany(keys),
-        setMany: () => backend.setMany(keys.map(key => [key, bytes('2')])),
-        deleteMany: () => backend.deleteMany(keys),
-        clear: () => backend.clear(),
-        ...(backend.supports.iteration ? { keys: () => backend.keys()[Symbol.asyncIterator]().next() } : {}),
+      const calls: Record<string, (backend: CacheBackend) => Promise<unknown>> = {
+        getMany: backend => backend.getMany(keys),
+        setMany: backend => backend.setMany(keys.map(key => [key, bytes('2')])),
+        deleteMany: backend => backend.deleteMany(keys),
+        clear: backend => backend.clear(),
+        keys: backend => backend.keys()[Symbol.asyncIterator]().next(),
       }
       await Promise.all(
         Object.entries(calls).map(async ([name, call]) => {
-          // What was under way may have got on a little before: then it has its time once more.
-          const error = await failureInTime(call, name, 2 * TIMEOUT)
+          const { direct, backend, proxy } = await behindProxy(fixture)
+          if (name === 'keys' && !backend.supports.iteration) return
+          await direct.setMany(keys.map(key => [key, bytes(key)]))
+          await proxy.set({ kind: 'blackhole' })
+          // What was done before the network failed may count as progress: then it has its time once more.
+          const error = await failureInTime(() => call(backend), name, 2 * TIMEOUT)
           if (error === undefined)
             fail(`${name} of 1,000 keys while the network loses everything: expected a rejection`)
           checkOutage(error, backend, name)
@@ -236,6 +238,7 @@ export const faultCases: readonly CaseDefinition[] = [
       const { backend, proxy } = await behindProxy(fixture)
       await proxy.set({ kind: 'blackhole' })
       const pending = Promise.all(Object.values(keyedCalls).map(call => call(backend, 'k').catch(() => {})))
+      await sleep(20) // on their way
       // It may wait for the calls, and then for its own goodbye.
       await failureInTime(() => backend.close(), 'close() while the server is silent', 2 * TIMEOUT)
       await failureInTime(() => pending, 'calls that were under way at close()', TIMEOUT)
@@ -368,7 +371,7 @@ export const faultCases: readonly CaseDefinition[] = [
         ['a', bytes('value a')],
         ['b', bytes('value b')],
       ])
-      for (const cut of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 25, 33, 50, 80]) {
+      for (const cut of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 17, 20, 25, 30, 35, 37, 39, 50, 80]) {
         await proxy.set({ kind: 'cut', bytes: cut })
         const first = await backend.get('a').catch(() => bytes('value a'))
         checkEqual(first, bytes('value a'), `get of a value whose reply is cut off after ${cut} bytes`)
@@ -422,7 +425,8 @@ export const faultCases: readonly CaseDefinition[] = [
         { kind: 'reset' },
         { kind: 'cut', bytes: 2 },
         { kind: 'cut', bytes: 30 },
-        { kind: 'drop replies' },
+        { kind: 'drop replies', after: 1 },
+        { kind: 'reset replies', after: 2 },
         { kind: 'freeze' },
         { kind: 'delay', milliseconds: TIMEOUT + 50 },
         { kind: 'slice', milliseconds: 0 },
@@ -453,25 +457,48 @@ export const faultCases: readonly CaseDefinition[] = [
     timeout: 30_000,
     rootOnly: true,
     async run(fixture) {
-      const { direct, backend, proxy } = await behindProxy(fixture)
-      for (const [what, fault] of Object.entries(OUTAGES)) {
-        await direct.delete('n')
-        await proxy.set(fault)
-        const settled = await Promise.allSettled([1, 2, 3].map(() => backend.increment('n')))
-        await proxy.end()
-        await works(backend, 2 * RECOVERY)
-        await sleep(100) // for what a driver has kept to send it again
-        const value = Number(Buffer.from((await direct.get('n')) ?? bytes('0')).toString())
-        const done = settled.filter(({ status }) => status === 'fulfilled').length
-        const refused = settled.filter(
-          result => result.status === 'rejected' && result.reason?.outcome === 'not-applied',
-        ).length
-        const subject = `three increments while the server ${what}, of which ${done} resolved and ${refused} were not applied`
-        check(value <= 3 - refused && value >= done, `${subject}: the counter is ${value}`)
+      const direct = await fixture.root()
+      // Where a write takes several requests, the reply that is lost may be that of any of them.
+      const faults: Record<string, Fault> = { ...OUTAGES }
+      for (const after of [0, 1, 2]) {
+        faults[`loses its answers after ${after}`] = { kind: 'drop replies', after }
+        faults[`resets connections after ${after} answers`] = { kind: 'reset replies', after }
       }
+      await Promise.all(
+        Object.entries(faults).map(async ([what, fault]) => {
+          const proxy = await fixture.proxy()
+          const backend = await fixture.root({ timeout: TIMEOUT }, proxy)
+          await works(backend, 10 * RECOVERY)
+          await proxy.set(fault)
+          const first = await settled(backend.increment(what))
+          const others = await Promise.all([1, 2].map(() => settled(backend.increment(what))))
+          await proxy.end()
+          await works(backend, 2 * RECOVERY)
+          await sleep(100) // for what a driver has kept to send it again
+          const value = Number(Buffer.from((await direct.get(what)) ?? bytes('0')).toString())
+          const outcomes = [first, ...others]
+          const least = outcomes.filter(outcome => outcome === 'applied').length
+          const most = 3 - outcomes.filter(outcome => outcome === 'not-applied').length
+          const subject = `three increments while the server ${what} (${outcomes.join(', ')})`
+          check(
+            value >= least && value <= most,
+            `${subject}: expected a counter from ${least} to ${most}, got ${value}`,
+          )
+        }),
+      )
     },
   },
 ]
+
+/** How a write ended, as its caller knows it. */
+async function settled(write: Promise<unknown>): Promise<string> {
+  try {
+    await write
+    return 'applied'
+  } catch (error) {
+    return (error as CacheError).outcome ?? describe(error)
+  }
+}
 
 /** Calls until a round of calls of all kinds succeeds; fails if none does for that long. */
 async function works(backend: CacheBackend, milliseconds: number): Promise<void> {
