@@ -44,7 +44,9 @@ export interface ScriptingClient extends RedisClient {
 
 /** One server's client: it has one socket at a time. */
 export interface NodeClient extends RedisClient {
-  readonly stream?: unknown
+  /** The commands that wait for their answers. */
+  readonly commandQueue?: { readonly length: number }
+  readonly stream?: { cork(): void; uncork(): void } | null
 }
 
 /** What a client for a Cluster has beyond the commands. */

@@ -94,18 +94,23 @@ export class RedisBackend extends BaseBackend {
     return Number(await this.#connection.client.exists(id)) === 1
   }
 
+  protected override readonly _repeats = true
+
   protected override async _getMany(
     ids: readonly string[],
     progress: Progress,
   ): Promise<readonly (StoredEntry | undefined)[]> {
-    const entries: (StoredEntry | undefined)[] = []
-    await this.#inBatches(ids, undefined, progress, async (batch, failed) => {
+    const entries = new Array<StoredEntry | undefined>(ids.length)
+    await this.#inBatches(ids, undefined, progress, async (batch, failed, start) => {
       const { client } = this.#connection
       // Also for one key MGET and not GET: a structure that is not ours is a miss here, and fails no batch.
       const values = client.isCluster
         ? (await each(batch, failed, id => client.mgetBuffer([id]))).map(answer => answer?.[0])
         : await client.mgetBuffer(batch)
-      for (const value of values) entries.push(value ? { value } : undefined)
+      for (let index = 0; index < values.length; index++) {
+        const value = values[index]
+        entries[start + index] = value ? { value } : undefined
+      }
     })
     return entries
   }
@@ -236,7 +241,7 @@ export class RedisBackend extends BaseBackend {
     ids: readonly string[],
     size: ((id: string) => number) | undefined,
     progress: Progress,
-    send: (batch: string[], failed: Failed) => Promise<void>,
+    send: (batch: string[], failed: Failed, start: number) => Promise<void>,
   ): Promise<void> {
     const lost: string[] = []
     let cause: unknown
@@ -249,12 +254,13 @@ export class RedisBackend extends BaseBackend {
         bytes += size?.(ids[end] as string) ?? 0
       }
       const batch = ids.slice(start, end)
+      const before = lost.length
       try {
-        await send(batch, failed)
+        await send(batch, failed, start)
       } catch (error) {
         for (const id of batch) failed(id, error)
       }
-      progress()
+      progress(lost.length - before < batch.length)
     }
     if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
   }
