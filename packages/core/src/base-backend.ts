@@ -1,7 +1,7 @@
 import type { BackendEntry, BackendSupports, LiveStore, NewEntry, StoredEntry } from './backend.ts'
 import { type BackendHooks, BackendView, type Deadline } from './backend-view.ts'
 import { addToCounter } from './counter.ts'
-import { CacheError, type CacheErrorFields, describeArgument, invalidArgument } from './errors.ts'
+import { CacheError, type CacheErrorFields, describeArgument, invalidArgument, isCacheError } from './errors.ts'
 import { errorFields, Lifecycle, type Progress } from './lifecycle.ts'
 import { rootPrefix } from './physical-id.ts'
 
@@ -257,7 +257,8 @@ export abstract class BaseBackend extends BackendView {
       ...fields,
       code: 'CACHE_BATCH_FAILED',
       message: `${failed.length} of ${size} keys failed; they are named in the error's keys, the others are applied`,
-      cause,
+      // Not the driver's error as it is: `_toError` may have taken values and passwords out of it.
+      cause: isCacheError(cause) ? cause : fields.cause,
       keys: failed,
     })
   }
