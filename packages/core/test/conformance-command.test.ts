@@ -38,7 +38,7 @@ const sqlite = write(
   `import { SqliteBackend } from ${url('../examples/sqlite-backend.mjs')}
    export const create = options => new SqliteBackend({ path: ${JSON.stringify(join(folder, 'cache.db'))}, ...options })`,
 )
-const broken = write(
+write(
   'broken.mjs',
   `import { ReferenceBackend, ReferenceStore } from ${url('mutants/reference-backend.ts')}
    const store = new ReferenceStore()

@@ -72,6 +72,30 @@ export const networkMutants: readonly NetworkMutant[] = [
       },
   },
   {
+    name: 'a batch names the first key that failed, and no other',
+    source: 'smell 6, unread results: bentocache deleteMany; gofiber/storage',
+    rule: 'R25',
+    mutate: Base =>
+      class extends Base {
+        protected override batchFailure(size: number, failed: readonly string[], cause: unknown): CacheError {
+          return super.batchFailure(size + 1, failed.slice(0, 1), cause)
+        }
+      },
+  },
+  {
+    name: 'a batch that failed in part is done',
+    source: 'Keyv dynamo: unprocessed writes are forgotten',
+    rule: 'R25',
+    mutate: Base =>
+      class extends Base {
+        override setMany(...args: Parameters<NetworkBackend['setMany']>): Promise<void> {
+          return super.setMany(...args).catch(error => {
+            if (error.code !== 'CACHE_BATCH_FAILED' && error.code !== 'CACHE_UNAVAILABLE') throw error
+          })
+        }
+      },
+  },
+  {
     name: 'getMany() asks for one key after the other',
     source: 'Keyv getMany: 0.21x the driver',
     rule: 'R26',

@@ -190,6 +190,44 @@ export const faultCases: readonly CaseDefinition[] = [
     },
   },
   {
+    rule: 'R25',
+    title: 'a batch that fails in part names the keys that failed, and the others are done',
+    timeout: 20_000,
+    rootOnly: true,
+    async run(fixture) {
+      const { direct, backend, proxy } = await behindProxy(fixture)
+      const keys = Array.from({ length: 300 }, (_, index) => `k${index}`)
+      const batches: Record<string, { call: () => Promise<unknown>; done: Uint8Array | undefined }> = {
+        setMany: { call: () => backend.setMany(keys.map(key => [key, bytes('new')])), done: bytes('new') },
+        deleteMany: { call: () => backend.deleteMany(keys), done: undefined },
+      }
+      for (const [name, { call, done }] of Object.entries(batches)) {
+        for (const after of [0, 1, 2, 5]) {
+          await direct.setMany(keys.map(key => [key, bytes('old')]))
+          await proxy.set({ kind: 'reset replies', after })
+          const error = await call().then(
+            () => undefined,
+            (error: unknown) => error,
+          )
+          await proxy.end()
+          await works(backend, 2 * RECOVERY)
+          if (error !== undefined) check(isCacheError(error), `${name}: expected a CacheError, got ${describe(error)}`)
+          // Without names all of them may have failed.
+          if (error !== undefined && error.keys === undefined && error.code !== 'CACHE_BATCH_FAILED') continue
+          const failed = new Set(error === undefined ? [] : error.keys)
+          const subject = `${name} while connections are reset after ${after} answers`
+          for (const key of failed)
+            check(keys.includes(key), `${subject}: failed keys hold ${describe(key)}, which was not asked for`)
+          const values = await direct.getMany(keys)
+          for (const [index, key] of keys.entries()) {
+            if (!failed.has(key))
+              checkEqual(values[index], done, `value of ${key}, which ${subject} did not name as failed`)
+          }
+        }
+      }
+    },
+  },
+  {
     rule: 'R26',
     title: 'a batch costs fewer round trips than its keys would one by one',
     timeout: 20_000,
