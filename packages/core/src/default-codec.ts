@@ -117,13 +117,13 @@ function check(depth: number, value: unknown, typed: boolean): unknown {
 
 function checkObject(depth: number, value: object, typed: boolean): unknown {
   if (depth > MAX_DEPTH) throw refusal(depth, `is more than ${MAX_DEPTH} levels deep, or contains itself`)
-  if (getOwnPropertySymbols(value).length !== 0) throw refusal(depth, 'has a symbol as a key')
   if (isPlainArray(value)) return checkArray(depth, value, typed)
   if (isPlainObject(value)) return checkPlainObject(depth, value, typed)
   const name = typeName(value)
   const type = valueTypes.get(name)
   if (!type?.is?.(value))
     throw refusal(depth, `is an instance of ${getPrototypeOf(value).constructor?.name || 'a class'}`)
+  refuseSymbols(depth, value)
   if (name !== 'null' && !ArrayBuffer.isView(value)) refuseProperty(depth, keys(value)[0], name)
   if (!typed && !type.container) return value
   // At the same depth: parts are no level of the value's.
@@ -133,6 +133,7 @@ function checkObject(depth: number, value: object, typed: boolean): unknown {
 const typedForm = (name: string, parts: unknown): PlainObject => ({ [`~${name}`]: parts })
 
 function checkArray(depth: number, value: unknown[], typed: boolean): unknown[] {
+  refuseSymbols(depth, value)
   if (values(value).length !== value.length || value.includes(undefined)) {
     const names = keys(value)
     // Elements come first.
@@ -155,6 +156,7 @@ function checkArray(depth: number, value: unknown[], typed: boolean): unknown[] 
 }
 
 function checkPlainObject(depth: number, value: PlainObject, typed: boolean): PlainObject {
+  refuseSymbols(depth, value)
   let result = value
   let escaped = false
   for (const key of keys(value)) {
@@ -220,6 +222,10 @@ function isPlainObject(value: object): value is PlainObject {
     // That of another realm.
     (prototype !== null && getPrototypeOf(prototype) === null && hasOwn(prototype, 'isPrototypeOf'))
   )
+}
+
+function refuseSymbols(depth: number, value: object): void {
+  if (getOwnPropertySymbols(value).length !== 0) throw refusal(depth, 'has a symbol as a key')
 }
 
 function refuseProperty(depth: number, key: string | undefined, owner: string): void {

@@ -7,9 +7,14 @@ import { type CacheError, defaultCodec, isCacheError } from '../src/index.ts'
 const encode = (value: unknown): string => Buffer.from(defaultCodec.encode(value)).toString()
 const decode = (text: string): unknown => defaultCodec.decode(Buffer.from(text))
 
+/** Node.js 22 finds no two invalid dates equal. */
+const comparesInvalidDates = isDeepStrictEqual(new Date(Number.NaN), new Date(Number.NaN))
+
 /** Equal in types, prototypes, holes and signs of zero, and by the second test also in URLs and the order of keys. */
 function same(a: unknown, b: unknown): boolean {
-  return isDeepStrictEqual(a, b) && encode(a) === encode(b)
+  const stored = encode(a)
+  const equal = isDeepStrictEqual(a, b) || (!comparesInvalidDates && stored.includes('{"~Date":null}'))
+  return equal && stored === encode(b)
 }
 
 function refusal(run: () => unknown): CacheError {
@@ -292,6 +297,7 @@ describe('what is refused', () => {
     [{ toJSON: () => 'hunter2' }, 'value.toJSON is a function'],
     [{ 'first name': [Symbol.iterator] }, 'value["first name"][0] is a symbol'],
     [{ a: { [Symbol('hunter2')]: 'hunter2' } }, 'value.a has a symbol as a key'],
+    [[Object.assign([1], { [Symbol('s')]: 1 })], 'value[0] has a symbol as a key'],
     [Object.assign(new Date(0), { [Symbol('s')]: 1 }), 'value has a symbol as a key'],
     [{ u: new User() }, 'value.u is an instance of User'],
     [Object.create({ inherited: 1 }), 'value is an instance of Object'],
@@ -302,7 +308,8 @@ describe('what is refused', () => {
     [new Bytes(1), 'value is an instance of Bytes'],
     [new LooksLikeMap(), 'value is an instance of LooksLikeMap'],
     [new Error('hunter2'), 'value is an instance of Error'],
-    [Promise.resolve('hunter2'), 'value is an instance of Promise'],
+    // Tracing tools mark promises with symbols.
+    [Object.assign(Promise.resolve('hunter2'), { [Symbol('id')]: 1 }), 'value is an instance of Promise'],
     [new WeakMap(), 'value is an instance of WeakMap'],
     [new URLSearchParams('a=b'), 'value is an instance of URLSearchParams'],
     [new SharedArrayBuffer(1), 'value is an instance of SharedArrayBuffer'],
