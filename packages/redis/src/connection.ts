@@ -54,23 +54,25 @@ export class RedisConnection {
     this.#client = this.#own
   }
 
-  /**
-   * The client, to send commands with once `open()` has resolved. Those sent in one turn of the event loop leave in one
-   * write: by itself ioredis makes a system call for each, which costs more than all else. A lone one is not held up.
-   */
+  /** The client, to send commands with once `open()` has resolved. A command that is not alone leaves with the others. */
   get client(): NodeClient {
-    const client = this.#client
-    if (!this.#corked && client.commandQueue?.length) this.#cork(client.stream)
-    return client
+    if (!this.#corked && this.#client.commandQueue?.length) this.cork()
+    return this.#client
   }
 
-  #cork(socket: NodeClient['stream']): void {
-    if (!socket) return
+  /**
+   * Has the commands that are sent in this turn of the event loop leave in one write to each server: by itself ioredis
+   * makes a system call for each, which costs more than all else.
+   */
+  cork(): void {
+    if (this.#corked) return
     this.#corked = true
-    socket.cork()
+    const nodes = this.#client.isCluster ? (this.#client as ClusterClient).nodes('master') : [this.#client]
+    const sockets = nodes.map(node => node.stream)
+    for (const socket of sockets) socket?.cork()
     process.nextTick(() => {
       this.#corked = false
-      socket.uncork()
+      for (const socket of sockets) socket?.uncork()
     })
   }
 

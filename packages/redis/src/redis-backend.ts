@@ -10,7 +10,7 @@ import {
   type Progress,
   type StoredEntry,
 } from '@cachekit/core'
-import type { NodeClient, ScriptingClient, Setting } from './client.ts'
+import type { NodeClient, RedisClient, ScriptingClient } from './client.ts'
 import { RedisConnection } from './connection.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { toErrorFields } from './errors.ts'
@@ -105,7 +105,7 @@ export class RedisBackend extends BaseBackend {
       const { client } = this.#connection
       // Also for one key MGET and not GET: a structure that is not ours is a miss here, and fails no batch.
       const values = client.isCluster
-        ? (await each(batch, failed, id => client.mgetBuffer([id]))).map(answer => answer?.[0])
+        ? (await this.#each(batch, failed, id => client.mgetBuffer([id]))).map(answer => answer?.[0])
         : await client.mgetBuffer(batch)
       for (let index = 0; index < values.length; index++) {
         const value = values[index]
@@ -127,16 +127,7 @@ export class RedisBackend extends BaseBackend {
     const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
     await this.#inBatches([...byId.keys()], size, progress, async (batch, failed) => {
       const { client } = this.#connection
-      if (client.isCluster) {
-        await each(batch, failed, id => set(client, id, byId.get(id) as NewEntry))
-        return
-      }
-      const pipeline = client.pipeline()
-      for (const id of batch) set(pipeline, id, byId.get(id) as NewEntry)
-      const replies = (await pipeline.exec()) ?? []
-      replies.forEach(([error], index) => {
-        if (error) failed(batch[index] as string, error)
-      })
+      await this.#each(batch, failed, id => set(client, id, byId.get(id) as NewEntry))
     })
   }
 
@@ -193,7 +184,7 @@ export class RedisBackend extends BaseBackend {
   protected override async _deleteMany(ids: readonly string[], progress: Progress): Promise<void> {
     await this.#inBatches(ids, undefined, progress, async (batch, failed) => {
       const { client } = this.#connection
-      if (client.isCluster) await each(batch, failed, id => client.unlink([id]))
+      if (client.isCluster) await this.#each(batch, failed, id => client.unlink([id]))
       else await client.unlink(batch)
     })
   }
@@ -220,6 +211,7 @@ export class RedisBackend extends BaseBackend {
 
   async #unlink(keys: Buffer[]): Promise<void> {
     const { client } = this.#connection
+    if (client.isCluster) this.#connection.cork()
     await (client.isCluster ? Promise.all(keys.map(key => client.unlink([key]))) : client.unlink(keys))
   }
 
@@ -231,6 +223,19 @@ export class RedisBackend extends BaseBackend {
       if (!(error as Error).message.startsWith('NOSCRIPT')) throw error
       return client.evalBuffer(script.lua, 1, id, ...args)
     }
+  }
+
+  /** Sends a command for each id, all at once; `undefined` for those that failed. */
+  #each<T>(ids: readonly string[], failed: Failed, send: (id: string) => Promise<T>): Promise<(T | undefined)[]> {
+    this.#connection.cork()
+    return Promise.all(
+      ids.map(id =>
+        send(id).catch((error: unknown) => {
+          failed(id, error)
+          return undefined
+        }),
+      ),
+    )
   }
 
   /**
@@ -266,20 +271,8 @@ export class RedisBackend extends BaseBackend {
   }
 }
 
-function set<T>(client: Setting<T>, id: string, { value, ttl }: NewEntry): T {
+function set(client: RedisClient, id: string, { value, ttl }: NewEntry): Promise<unknown> {
   return ttl === undefined ? client.set(id, toBuffer(value)) : client.set(id, toBuffer(value), 'PX', ttl)
-}
-
-/** Sends a command for each id, all at once; `undefined` for those that failed. */
-function each<T>(ids: readonly string[], failed: Failed, send: (id: string) => Promise<T>): Promise<(T | undefined)[]> {
-  return Promise.all(
-    ids.map(id =>
-      send(id).catch((error: unknown) => {
-        failed(id, error)
-        return undefined
-      }),
-    ),
-  )
 }
 
 /** The keys of one server that start with `prefix`, page by page: all that are there from beginning to end. */
