@@ -137,18 +137,21 @@ describe('policy lru', () => {
 })
 
 describe('policy s3fifo', () => {
-  test('lets what was used stay while a scan over many keys passes', () => {
-    const left = (policy: 'lru' | 's3fifo'): number => {
-      const { live } = memory({ maxEntries: 100, policy })
-      const popular = Array.from({ length: 50 }, (_, index) => `popular ${index}`)
-      for (const key of popular) live.set(key, entry(key))
-      for (const key of popular) live.get(key)
-      for (let index = 0; index < 1000; index++) live.set(`once ${index}`, entry(index))
-      return popular.filter(key => live.get(key)).length
-    }
-    expect(left('s3fifo')).toBe(50)
-    expect(left('lru')).toBe(0)
-  })
+  test.each<InMemoryBackendOptions>([{ maxEntries: 100 }, { maxBytes: 100 }])(
+    'lets what was used stay while a scan over many keys passes, with %j',
+    limit => {
+      const left = (policy: 'lru' | 's3fifo'): number => {
+        const { live } = memory({ ...limit, policy })
+        const popular = Array.from({ length: 50 }, (_, index) => `popular ${index}`)
+        for (const key of popular) live.set(key, entry(key))
+        for (const key of popular) live.get(key)
+        for (let index = 0; index < 1000; index++) live.set(`once ${index}`, entry(index))
+        return popular.filter(key => live.get(key)).length
+      }
+      expect(left('s3fifo')).toBe(50)
+      expect(left('lru')).toBe(0)
+    },
+  )
 
   test('keeps what comes back soon after it was evicted, but not what comes back late', () => {
     const returns = (others: number): boolean => {
@@ -191,6 +194,13 @@ describe.each(['lru', 's3fifo'] as const)('maxBytes with policy %s', policy => {
     await backend.set('h', bytes('x'.repeat(10)))
     expect(await backend.has('h')).toBe(true)
     expect(await backend.has('f')).toBe(false)
+  })
+
+  test('takes one value that fills it, whatever is there', async () => {
+    const backend = memory({ maxBytes: 100, policy })
+    await backend.set('small', bytes('x'))
+    await backend.set('large', new Uint8Array(100))
+    expect(await keysOf(backend)).toEqual(['large'])
   })
 
   test('a value that grows evicts others, not itself', async () => {
