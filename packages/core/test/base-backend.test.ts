@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
 import type { NewEntry, StoredEntry } from '../src/backend.ts'
 import { type BackendOptions, BaseBackend } from '../src/base-backend.ts'
 import { hostileTtls, invalidTtls } from '../src/conformance/index.ts'
@@ -117,6 +119,7 @@ describe('a call that is not answered', () => {
     expect(read).toMatchObject({ code: 'CACHE_TIMEOUT', operation: 'get', backend: 'scripted', retryable: true })
     expect(read.outcome).toBeUndefined()
     expect(write).toMatchObject({ code: 'CACHE_TIMEOUT', operation: 'set', outcome: 'unknown' })
+    expect(backend.calls.filter(call => call === 'timed out')).toHaveLength(2)
   })
 
   test('does not hold up those that come after it', async () => {
@@ -145,12 +148,25 @@ describe('a call that is not answered', () => {
 })
 
 test('an answer that arrived while the process stalled is no timeout', async () => {
-  const backend = new ScriptedBackend({ timeout: 50 })
-  backend.onGet = () => new Promise(resolve => setTimeout(resolve, 20, { value: bytes('1') }))
+  const store = new Worker(
+    'const { parentPort } = require("node:worker_threads"); parentPort.on("message", m => parentPort.postMessage(m))',
+    {
+      eval: true,
+    },
+  )
+  const ask = async (): Promise<undefined> => {
+    store.postMessage('?')
+    await once(store, 'message')
+  }
+  await ask() // it has started
+  const backend = new ScriptedBackend({ timeout: 30 })
+  await backend.open()
+  backend.onGet = ask
   const answer = backend.get('k')
-  await sleep(0)
-  for (const end = performance.now() + 100; performance.now() < end; );
-  expect(await answer).toEqual(bytes('1'))
+  await new Promise(resolve => setImmediate(resolve)) // timers come next, then what has arrived
+  for (const end = performance.now() + 150; performance.now() < end; );
+  expect(await answer).toBeUndefined()
+  await store.terminate()
 })
 
 describe('a long call', () => {
