@@ -162,10 +162,12 @@ test('an answer that arrived while the process stalled is no timeout', async () 
   const backend = new ScriptedBackend({ timeout: 30 })
   await backend.open()
   backend.onGet = ask
-  const answer = backend.get('k')
-  await new Promise(resolve => setImmediate(resolve)) // timers come next, then what has arrived
-  for (const end = performance.now() + 150; performance.now() < end; );
-  expect(await answer).toBeUndefined()
+  for (let attempt = 0; attempt < 6; attempt++) {
+    const answer = backend.get('k')
+    await new Promise(resolve => setImmediate(resolve)) // timers come next, then what has arrived
+    for (const end = performance.now() + 100; performance.now() < end; );
+    expect(await answer).toBeUndefined()
+  }
   await store.terminate()
 })
 
