@@ -148,27 +148,34 @@ describe('a call that is not answered', () => {
 })
 
 test('an answer that arrived while the process stalled is no timeout', async () => {
+  const answered = new Int32Array(new SharedArrayBuffer(4))
   const store = new Worker(
-    'const { parentPort } = require("node:worker_threads"); parentPort.on("message", m => parentPort.postMessage(m))',
-    {
-      eval: true,
-    },
+    `const { parentPort, workerData } = require('node:worker_threads')
+     parentPort.on('message', message => {
+       parentPort.postMessage(message)
+       Atomics.add(workerData, 0, 1)
+     })`,
+    { eval: true, workerData: answered },
   )
-  const ask = async (): Promise<undefined> => {
+  const backend = new ScriptedBackend({ timeout: 30 })
+  backend.onGet = async () => {
     store.postMessage('?')
     await once(store, 'message')
+    return undefined
   }
-  await ask() // it has started
-  const backend = new ScriptedBackend({ timeout: 30 })
-  await backend.open()
-  backend.onGet = ask
-  for (let attempt = 0; attempt < 6; attempt++) {
-    const answer = backend.get('k')
-    await new Promise(resolve => setImmediate(resolve)) // timers come next, then what has arrived
-    for (const end = performance.now() + 100; performance.now() < end; );
-    expect(await answer).toBeUndefined()
+  try {
+    await once(store, 'online')
+    await backend.open()
+    for (let attempt = 0; attempt < 6; attempt++) {
+      const before = Atomics.load(answered, 0)
+      const answer = backend.get('k')
+      await new Promise(resolve => setImmediate(resolve)) // timers come next, then what has arrived
+      for (const end = performance.now() + 60; performance.now() < end || Atomics.load(answered, 0) === before; );
+      expect(await answer).toBeUndefined()
+    }
+  } finally {
+    await store.terminate()
   }
-  await store.terminate()
 })
 
 describe('a long call', () => {
