@@ -166,7 +166,7 @@ export function checkOrder(history: ReadonlyMap<string, readonly Operation[]>, e
       evictions++
       check(
         evicts && evictions <= MAX_EVICTIONS,
-        `no order of these calls on ${key} explains their answers:\n${firstViolation(operations, evictions - 1)}\n`,
+        `no order of these calls on ${key} explains their answers:\n${firstViolation(operations, evictions - 1)}`,
       )
     }
   }

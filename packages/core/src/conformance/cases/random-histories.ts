@@ -34,7 +34,7 @@ export const historyCases: readonly CaseDefinition[] = [
         const failing = commands.slice(0, violation.step + 1)
         const smallest = await shrink(failing, async shorter => (await attempt(shorter)) !== undefined, 3000)
         const { reason } = (await attempt(smallest)) ?? violation
-        fail(`the last of these calls: ${reason}\n${printCommands(smallest)}\n`)
+        fail(`the last of these calls: ${reason}\n${printCommands(smallest)}`)
       }
     },
   },
