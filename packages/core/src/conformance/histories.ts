@@ -32,14 +32,19 @@ export async function recordHistory(
       const start = performance.now()
       let answer: unknown
       let end = Number.POSITIVE_INFINITY
+      /** What was not done, and so says nothing. */
+      let undone: readonly string[] = []
       try {
         answer = await call()
         end = performance.now()
       } catch (error) {
         if (!isCacheError(error)) throw error
-        if (error.outcome !== 'unknown') return // a read that failed, or a write that was not applied, says nothing
+        // A batch that failed in part names that part, the rest is done.
+        if (error.outcome === undefined) undone = keys
+        else if (error.outcome === 'not-applied') undone = error.keys ?? keys
       }
       for (const [index, key] of keys.entries()) {
+        if (undone.includes(key)) continue
         const own = answerFor(answer, index)
         if (typeof own === 'string') seen.set(key, own)
         const text = `client ${who + 1} ${name} ${key}: ${end === Number.POSITIVE_INFINITY ? 'unknown' : describe(own)}`

@@ -265,7 +265,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'any value that can be turned into bytes is taken',
     source: 'Buffer.from(value) without a check',
-    rule: 'R3',
+    rule: 'R2',
     mutate: Base =>
       class extends Base {
         override set(key: string, value: Uint8Array, options?: WriteOptions): Promise<void> {

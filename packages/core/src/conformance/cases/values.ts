@@ -474,7 +474,7 @@ export const valueCases: readonly CaseDefinition[] = [
     },
   },
   {
-    rule: 'R3',
+    rule: 'R2',
     title: 'what is no Uint8Array is refused',
     async run(fixture) {
       const backend = await fixture.backend()
