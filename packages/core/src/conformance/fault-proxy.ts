@@ -33,6 +33,8 @@ export class FaultProxy {
   readonly host = '127.0.0.1'
   /** How many connections were made to it. */
   connections = 0
+  /** The most bytes of requests that were on their way without a reply in between. */
+  mostUnanswered = 0
   readonly #target: { readonly host: string; readonly port: number }
   readonly #links = new Set<Link>()
   #server: Server | undefined
@@ -99,7 +101,9 @@ export class FaultProxy {
       client.resetAndDestroy()
       return
     }
-    const link = new Link(client, connect(this.#target), this.#fault)
+    const link = new Link(client, connect(this.#target), this.#fault, unanswered => {
+      this.mostUnanswered = Math.max(this.mostUnanswered, unanswered)
+    })
     this.#links.add(link)
     client.on('close', () => this.#links.delete(link))
   }
@@ -109,7 +113,9 @@ export class FaultProxy {
 class Link {
   readonly #client: Socket
   readonly #server: Socket
+  readonly #onRequest: (unanswered: number) => void
   #fault: Fault
+  #unanswered = 0
   /** Bytes, or replies, that have passed since the fault began. */
   #passed = 0
   /** What waits for its time: requests and replies, in order. */
@@ -117,15 +123,23 @@ class Link {
   readonly #replies: { readonly chunk: Buffer; readonly from: number }[] = []
   #timer: NodeJS.Timeout | undefined
 
-  constructor(client: Socket, server: Socket, fault: Fault) {
+  constructor(client: Socket, server: Socket, fault: Fault, onRequest: (unanswered: number) => void) {
+    this.#onRequest = onRequest
     this.#client = client
     this.#server = server
     this.#fault = fault
     client.setNoDelay(true)
     server.setNoDelay(true)
     server.on('error', () => {})
-    client.on('data', chunk => this.#request(chunk))
-    server.on('data', chunk => this.#reply(chunk))
+    client.on('data', chunk => {
+      this.#unanswered += chunk.length
+      this.#onRequest(this.#unanswered)
+      this.#request(chunk)
+    })
+    server.on('data', chunk => {
+      this.#unanswered = 0
+      this.#reply(chunk)
+    })
     client.on('close', () => {
       clearTimeout(this.#timer)
       server.destroy()

@@ -48,6 +48,18 @@ export const networkMutants: readonly NetworkMutant[] = [
       },
   },
   {
+    name: 'clear() collects all keys and deletes them at once',
+    source: 'KEYS and DEL: async-cache-dedupe, unstorage',
+    rule: 'R12',
+    mutate: Base =>
+      class extends Base {
+        protected override async _clear(prefix: string): Promise<void> {
+          const ids = (await this.send({ command: 'keys', id: prefix })) as string[]
+          await this.send({ command: 'remove', id: prefix, ids })
+        }
+      },
+  },
+  {
     name: 'an empty batch connects',
     source: 'cases.md group G: empty input, no I/O',
     rule: 'R23',

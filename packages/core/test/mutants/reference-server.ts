@@ -6,8 +6,9 @@ import { same } from './reference-backend.ts'
 /** What is sent over the network, one line of JSON each way. */
 export interface Request {
   readonly number: number
-  readonly command: 'get' | 'set' | 'swap' | 'clear' | 'keys'
+  readonly command: 'get' | 'set' | 'swap' | 'clear' | 'remove' | 'keys'
   readonly id: string
+  readonly ids?: readonly string[] | undefined
   readonly expected?: Wire | undefined
   readonly next?: Wire | undefined
 }
@@ -76,7 +77,7 @@ export class ReferenceServer {
     })
   }
 
-  #execute({ command, id, expected, next }: Request): unknown {
+  #execute({ command, id, ids: doomed = [], expected, next }: Request): unknown {
     const records = this.#records
     const ids = (): string[] => [...records.keys()].filter(other => other.startsWith(id))
     switch (command) {
@@ -93,6 +94,9 @@ export class ReferenceServer {
       }
       case 'clear':
         for (const other of ids()) records.delete(other)
+        return true
+      case 'remove':
+        for (const other of doomed) records.delete(other)
         return true
       default:
         return ids()

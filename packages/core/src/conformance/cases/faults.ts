@@ -1,4 +1,4 @@
-// R1, R22 to R35: what happens when the network fails. The server is reached through a proxy of the kit.
+// R1, R12, R23 to R35: what happens when the network fails. The server is reached through a proxy of the kit.
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { CacheBackend } from '../../backend.ts'
 import { type CacheError, isCacheError } from '../../errors.ts'
@@ -154,6 +154,25 @@ export const faultCases: readonly CaseDefinition[] = [
         await proxy.end()
         await works(backend, 2 * RECOVERY)
       }
+    },
+  },
+  {
+    rule: 'R12',
+    title: 'clear() names no crowd of keys in one command',
+    timeout: 60_000,
+    rootOnly: true,
+    async run(fixture) {
+      const direct = await fixture.root()
+      const proxy = await fixture.proxy()
+      const backend = await fixture.root({}, proxy)
+      await backend.open()
+      const keys = Array.from({ length: 3000 }, (_, index) => `${index} ${'k'.repeat(200)}`)
+      await direct.setMany(keys.map(key => [key, bytes('1')]))
+      proxy.mostUnanswered = 0
+      await backend.clear()
+      const all = keys.reduce((sum, key) => sum + key.length, 0)
+      const { mostUnanswered } = proxy
+      check(mostUnanswered < all / 2, `clear() sent ${mostUnanswered} bytes at once where all keys have ${all}`)
     },
   },
   {
