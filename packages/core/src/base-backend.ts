@@ -21,6 +21,13 @@ interface Decision<T> {
   readonly write?: { readonly expected: StoredEntry | undefined; readonly next: NewEntry | undefined } | undefined
 }
 
+/** How much goes into one batch of a native command: at most `keys`, and no more once `size` has summed up to `bytes`. */
+export interface BatchLimits {
+  readonly keys: number
+  readonly bytes?: number | undefined
+  readonly size?: ((id: string) => number) | undefined
+}
+
 /** How many calls of a single-key hook the derived batches keep under way. */
 const BATCH_CONCURRENCY = 32
 
@@ -244,6 +251,38 @@ export abstract class BaseBackend extends BackendView {
     }
     await Promise.all(Array.from({ length: Math.min(BATCH_CONCURRENCY, ids.length) }, worker))
     if (failed.length > 0) throw this.batchFailure(ids.length, failed, cause)
+  }
+
+  /**
+   * For native batches: has `send` send the ids some at a time, all of them whatever fails; then rejects naming those
+   * that failed. What `send` throws has failed for its whole batch, `failed` tells of single ids. `start` is the index of
+   * the batch's first id.
+   */
+  protected async inBatches(
+    ids: readonly string[],
+    limits: BatchLimits,
+    progress: Progress,
+    send: (batch: string[], failed: (id: string, error: unknown) => void, start: number) => Promise<void>,
+  ): Promise<void> {
+    const lost: string[] = []
+    let cause: unknown
+    const failed = (id: string, error: unknown): void => {
+      lost.push(id)
+      cause ??= error
+    }
+    const { keys, bytes = Number.POSITIVE_INFINITY, size = () => 0 } = limits
+    for (let start = 0, end = 0; start < ids.length; start = end) {
+      for (let sum = 0; end < ids.length && end - start < keys && sum < bytes; end++) sum += size(ids[end] as string)
+      const batch = ids.slice(start, end)
+      const before = lost.length
+      try {
+        await send(batch, failed, start)
+      } catch (error) {
+        for (const id of batch) failed(id, error)
+      }
+      progress(lost.length - before < batch.length)
+    }
+    if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
   }
 
   /**

@@ -41,8 +41,7 @@ const SUPPORTS: BackendSupports = {
 }
 
 /** How many keys, and about how many bytes of values, go into one command or pipeline. */
-const BATCH_KEYS = 1000
-const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH = { keys: 1000, bytes: 4 * 1024 * 1024 }
 /** How many keys one SCAN looks at: well under a millisecond of the server's time. */
 const SCAN_COUNT = 1000
 
@@ -101,7 +100,7 @@ export class RedisBackend extends BaseBackend {
     progress: Progress,
   ): Promise<readonly (StoredEntry | undefined)[]> {
     const entries = new Array<StoredEntry | undefined>(ids.length)
-    await this.#inBatches(ids, undefined, progress, async (batch, failed, start) => {
+    await this.inBatches(ids, BATCH, progress, async (batch, failed, start) => {
       const { client } = this.#connection
       // Also for one key MGET and not GET: a structure that is not ours is a miss here, and fails no batch.
       const values = client.isCluster
@@ -125,7 +124,7 @@ export class RedisBackend extends BaseBackend {
   ): Promise<void> {
     const byId = new Map(entries)
     const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
-    await this.#inBatches([...byId.keys()], size, progress, async (batch, failed) => {
+    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, async (batch, failed) => {
       const { client } = this.#connection
       await this.#each(batch, failed, id => set(client, id, byId.get(id) as NewEntry))
     })
@@ -182,7 +181,7 @@ export class RedisBackend extends BaseBackend {
   }
 
   protected override async _deleteMany(ids: readonly string[], progress: Progress): Promise<void> {
-    await this.#inBatches(ids, undefined, progress, async (batch, failed) => {
+    await this.inBatches(ids, BATCH, progress, async (batch, failed) => {
       const { client } = this.#connection
       if (client.isCluster) await this.#each(batch, failed, id => client.unlink([id]))
       else await client.unlink(batch)
@@ -236,38 +235,6 @@ export class RedisBackend extends BaseBackend {
         }),
       ),
     )
-  }
-
-  /**
-   * Has `send` send the ids some at a time, all of them whatever fails; then rejects naming those that failed. `size` is
-   * in bytes.
-   */
-  async #inBatches(
-    ids: readonly string[],
-    size: ((id: string) => number) | undefined,
-    progress: Progress,
-    send: (batch: string[], failed: Failed, start: number) => Promise<void>,
-  ): Promise<void> {
-    const lost: string[] = []
-    let cause: unknown
-    const failed = (id: string, error: unknown): void => {
-      lost.push(id)
-      cause ??= error
-    }
-    for (let start = 0, end = 0; start < ids.length; start = end) {
-      for (let bytes = 0; end < ids.length && end - start < BATCH_KEYS && bytes < BATCH_BYTES; end++) {
-        bytes += size?.(ids[end] as string) ?? 0
-      }
-      const batch = ids.slice(start, end)
-      const before = lost.length
-      try {
-        await send(batch, failed, start)
-      } catch (error) {
-        for (const id of batch) failed(id, error)
-      }
-      progress(lost.length - before < batch.length)
-    }
-    if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
   }
 }
 
