@@ -12,6 +12,7 @@ export type { Deadline } from './backend-view.ts'
 export { type BackendOptions, BaseBackend, type BatchLimits } from './base-backend.ts'
 export {
   type Awaitable,
+  type BulkLoader,
   type Cache,
   type CacheDefaults,
   type CacheEntry,
@@ -20,6 +21,7 @@ export {
   type Loader,
   type LoadOptions,
   type SetOptions,
+  type StandardSchema,
   type WrapOptions,
   type Wrapped,
 } from './cache.ts'
@@ -35,5 +37,6 @@ export {
   invalidArgument,
   isCacheError,
 } from './errors.ts'
+export type { CacheEvents, CacheStats } from './events.ts'
 export type { Progress } from './lifecycle.ts'
 export { fitId, splitId, toId } from './physical-id.ts'

@@ -1,56 +1,101 @@
-import type { Loader } from './cache.ts'
+import { CacheError } from './errors.ts'
+import type { Stored } from './record-store.ts'
 
-/** A loaded value, and how to copy it for a further caller. */
-export interface Loaded {
+/** What a load came to. */
+export interface Outcome {
   readonly value: unknown
+  /** The value for a further caller. */
   copy(): unknown
+  /** When the loader began or, of a value that was found in the store, the read of it; by the clock of `Loads`. */
+  readonly born: number
 }
 
-/** A load under way: one call of a loader, for any number of callers. */
+/** A load under way: at most one call of a loader, for any number of callers. */
 export class Load {
   /** Whether the value may still be stored, and further callers may join: no invalidation came since the load began. */
   attached = true
+  /** When the loader was called, by the clock of `Loads`. Until then the load may be waiting for another process. */
+  startedAt = Number.POSITIVE_INFINITY
+  /** The record that its value replaces: a caller who reads this very record knows that nothing was invalidated. */
+  basis: Stored | undefined
+  /** The stale entry that it refreshes. */
+  readonly stale: Stored | undefined
+  /** Whether it loads whatever is stored. */
+  readonly refresh: boolean
+  readonly tags: readonly string[]
   /** The write of the loaded value, or of a load that this one replaced. An invalidation waits for it. Never rejects. */
   storing: Promise<unknown> | undefined
   readonly #controller = new AbortController()
-  #result: Promise<Loaded> | undefined
+  #result: Promise<Outcome> | undefined
   #callers = 0
 
-  /** Calls the loader; `finish` makes of its value what callers get. */
-  run(key: string, loader: Loader<unknown>, finish: (value: unknown) => Promise<Loaded>): Promise<Loaded> {
-    const load = async (): Promise<Loaded> => finish(await loader({ key, signal: this.#controller.signal }))
+  constructor(tags: readonly string[], refresh: boolean, stale?: Stored | undefined) {
+    this.tags = tags
+    this.refresh = refresh
+    this.stale = stale
+  }
+
+  get started(): boolean {
+    return this.startedAt < Number.POSITIVE_INFINITY
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Not so once every caller has left. */
+  get wanted(): boolean {
+    return !this.signal.aborted
+  }
+
+  run(load: () => Promise<Outcome>): Promise<Outcome> {
     this.#result = load()
     return this.#result
   }
 
-  /** Waits for the value. `signal` ends this wait only; the loader's signal fires once nobody waits any more. */
-  async wait(signal: AbortSignal | undefined): Promise<unknown> {
-    const first = this.#callers === 0
-    this.#callers++
-    const { value, copy } = await (signal === undefined ? (this.#result as Promise<Loaded>) : this.#until(signal))
-    return first ? value : copy()
+  /** Nobody joins any more, nothing is stored, and the loader is told so. */
+  abort(reason: unknown): void {
+    this.attached = false
+    this.#controller.abort(reason)
   }
 
-  #until(signal: AbortSignal): Promise<Loaded> {
-    return new Promise((resolve, reject) => {
-      const leave = (): void => {
-        reject(signal.reason)
-        this.#callers--
-        if (this.#callers > 0) return
-        this.attached = false
-        this.#controller.abort(signal.reason)
-      }
-      signal.addEventListener('abort', leave, { once: true })
-      this.#result?.then(resolve, reject).finally(() => signal.removeEventListener('abort', leave))
-    })
+  /**
+   * Waits for the outcome. `signal` and `patience` (milliseconds) end this wait only; the load itself is aborted once
+   * every caller has left by a signal.
+   */
+  async wait(
+    signal: AbortSignal | undefined,
+    patience: number | undefined,
+  ): Promise<{ readonly value: unknown; readonly born: number }> {
+    const first = this.#callers === 0
+    this.#callers++
+    const result = this.#result as Promise<Outcome>
+    const outcome = await (signal === undefined && patience === undefined
+      ? result
+      : new Promise<Outcome>((resolve, reject) => {
+          const leave = (): void => {
+            reject(signal?.reason)
+            this.#callers--
+            if (this.#callers === 0) this.abort(signal?.reason)
+          }
+          signal?.addEventListener('abort', leave, { once: true })
+          const timer = patience === undefined ? undefined : setTimeout(() => reject(loaderTimeout(patience)), patience)
+          const done = (): void => {
+            clearTimeout(timer)
+            signal?.removeEventListener('abort', leave)
+          }
+          result.then(resolve, reject).then(done)
+        }))
+    return first ? outcome : { value: await outcome.copy(), born: outcome.born }
   }
 }
 
-/** The reads of one key that are under way, by callers that would load it. */
-export interface Reading {
-  callers: number
-  /** A load ended meanwhile, so that a miss may already be out of date, and is to be read again. */
-  overtaken: boolean
+export function loaderTimeout(milliseconds: number | undefined): CacheError {
+  return new CacheError({
+    code: 'CACHE_LOADER_TIMEOUT',
+    message: `The loader took longer than its timeout of ${milliseconds} ms.`,
+    retryable: true,
+  })
 }
 
 /**
@@ -59,30 +104,16 @@ export interface Reading {
  */
 export class Loads {
   readonly #byPath = new Map<string, Map<string, Load>>()
-  readonly #readers = new Map<string, Reading>()
+  #clock = 0
 
-  /** The load of `key` that a new caller may join. */
+  /** A moment that is later than all before it. */
+  tick(): number {
+    return ++this.#clock
+  }
+
   find(path: string, key: string): Load | undefined {
     const load = this.#byPath.get(path)?.get(key)
     return load?.attached ? load : undefined
-  }
-
-  /**
-   * A caller begins to read `key`, until `endReading`. By then it has looked at `overtaken`, and it looks for a load or
-   * begins one without a further `await`: else a load could end unseen in between.
-   */
-  beginReading(path: string, key: string): Reading {
-    const id = path + key
-    const reading = this.#readers.get(id) ?? { callers: 0, overtaken: false }
-    this.#readers.set(id, reading)
-    reading.callers++
-    return reading
-  }
-
-  endReading(path: string, key: string, reading: Reading): void {
-    const id = path + key
-    reading.callers--
-    if (reading.callers === 0 && this.#readers.get(id) === reading) this.#readers.delete(id)
   }
 
   /** Makes `load` the one under way for `key`, until `end`. */
@@ -93,20 +124,13 @@ export class Loads {
       this.#byPath.set(path, loads)
     }
     const replaced = loads.get(key)
-    if (replaced !== undefined) {
-      replaced.attached = false
-      load.storing = replaced.storing
-    }
+    // An invalidation that comes now concerns it, too: the write may be on its way.
+    load.storing = replaced?.storing
+    if (replaced !== undefined) replaced.attached = false
     loads.set(key, load)
   }
 
   end(path: string, key: string, load: Load): void {
-    const id = path + key
-    const reading = this.#readers.get(id)
-    if (reading !== undefined) {
-      reading.overtaken = true
-      this.#readers.delete(id)
-    }
     const loads = this.#byPath.get(path)
     if (loads?.get(key) !== load) return
     loads.delete(key)
@@ -117,6 +141,12 @@ export class Loads {
   async invalidate(path: string, keys: Iterable<string>): Promise<void> {
     const loads = this.#byPath.get(path)
     if (loads !== undefined) await detach(Array.from(keys, key => loads.get(key)))
+  }
+
+  /** As `invalidate`, for the loads of this namespace that carry one of the tags. */
+  async invalidateTags(path: string, tags: readonly string[]): Promise<void> {
+    const loads = [...(this.#byPath.get(path)?.values() ?? [])]
+    await detach(loads.filter(load => load.tags.some(tag => tags.includes(tag))))
   }
 
   /** As `invalidate`, for all loads of this namespace and of those made from it. */

@@ -15,3 +15,8 @@ export function nodeZlib(): typeof import('node:zlib') {
   zlib ??= process.getBuiltinModule('node:zlib')
   return zlib
 }
+
+export function newAsyncLocalStorage<T>(): import('node:async_hooks').AsyncLocalStorage<T> {
+  const { AsyncLocalStorage } = process.getBuiltinModule('node:async_hooks')
+  return new AsyncLocalStorage()
+}

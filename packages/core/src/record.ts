@@ -19,11 +19,11 @@ const INTEGER = /^(?:0|-?[1-9]\d*)$/
 /** The length of -9007199254740991. */
 const MAX_INTEGER_BYTES = 17
 const NONE = '-'
-const NO_TAGS: ReadonlyMap<string, string> = new Map()
+export const NO_TAGS: ReadonlyMap<string, string> = new Map()
 
-/** A stored value, or the lease of whoever is loading it. */
+/** A stored value, the lease of whoever is loading it, or the token of a tag, which is an id and nothing else. */
 export interface EntryRecord {
-  readonly kind: 'entry' | 'lease'
+  readonly kind: 'entry' | 'lease' | 'token'
   /** From {@link newId}. It makes the bytes of every record its own, so comparing bytes finds whether this is the one. */
   readonly id: string
   /** When the value becomes stale, in whole milliseconds since 1970. Default: never. */
@@ -73,7 +73,8 @@ export function decodeRecord(bytes: Uint8Array): EntryRecord | IntegerRecord {
   const [format = '', sum, kind, id = '', freshUntil = '', expiresAt = '', codec = '', tags = ''] = fields
   if (format !== FORMAT) throw corrupt(/^ck\d+$/.test(format) ? 'is of a later version' : 'is not ours')
   // Compared as text: as numbers, `a` and `A`, which are one bit apart, would be the same.
-  if (sum !== checksum(buffer) || (kind !== 'entry' && kind !== 'lease')) throw corrupt('is damaged')
+  if (sum !== checksum(buffer)) throw corrupt('is damaged')
+  if (kind !== 'entry' && kind !== 'lease' && kind !== 'token') throw corrupt('is of a later version')
   try {
     return {
       kind,

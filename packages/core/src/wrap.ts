@@ -10,7 +10,7 @@ export function wrap<A extends readonly unknown[], T>(
 ): Wrapped<A, T> {
   if (typeof fn === 'string') throw invalidArgument('wrap takes a function; what stores under a key is getOrSet.')
   if (typeof fn !== 'function') throw invalidArgument(`wrap takes a function, not ${typeOf(fn)}.`)
-  const { name, key: select, ...rest } = options ?? {}
+  const { name, key: select, tags, ...rest } = options ?? {}
   if (typeof name !== 'string' || name === '') {
     throw invalidArgument(
       'wrap needs { name } as its second argument: a non-empty string, the first part of every key.',
@@ -20,7 +20,10 @@ export function wrap<A extends readonly unknown[], T>(
   const start = `${name.replaceAll('%', '%25').replaceAll('(', '%28')}(`
   const keyOf = (...args: A): string => `${start}${encodeArguments(select === undefined ? args : [select(...args)])})`
   const call = (self: unknown, args: A, load: LoadOptions<T>): Promise<T> =>
-    cache.getOrSet(keyOf(...args), () => Reflect.apply(fn, self, args) as Awaitable<T>, load as LoadOptions<NoInfer<T>>)
+    cache.getOrSet(keyOf(...args), () => Reflect.apply(fn, self, args) as Awaitable<T>, {
+      ...(load as LoadOptions<NoInfer<T>>),
+      tags: typeof tags === 'function' ? tags(...args) : tags,
+    })
 
   const wrapped = async function (this: unknown, ...args: A): Promise<T> {
     return call(this, args, rest)

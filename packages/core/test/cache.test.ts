@@ -63,7 +63,7 @@ describe('values', () => {
     await cache.set('key', undefined)
     expect(await cache.get('key')).toBe(undefined)
     expect(await cache.has('key')).toBe(true)
-    expect(await cache.getEntry('key')).toEqual({ value: undefined, ttl: undefined })
+    expect(await cache.getEntry('key')).toEqual({ value: undefined, ttl: undefined, stale: false, tags: [] })
     expect(await cache.has('other')).toBe(false)
     expect(await cache.getEntry('other')).toBe(undefined)
   })
@@ -134,7 +134,7 @@ describe('time', () => {
     expect(await timed.touch('key')).toBe(true)
     expect((await timed.getEntry('key'))?.ttl).toBe(60_000)
     expect(await timed.touch('key', { ttl: '1d' })).toBe(true)
-    expect(await timed.getEntry('key')).toEqual({ value: { a: 1 }, ttl: 86_400_000 })
+    expect(await timed.getEntry('key')).toEqual({ value: { a: 1 }, ttl: 86_400_000, stale: false, tags: [] })
     expect(await timed.touch('absent')).toBe(false)
   })
 
@@ -415,7 +415,7 @@ describe('keys and namespaces', () => {
     const users = timed.namespace<string>('users', { ttl: '1h' })
     await users.set('1', 'ada')
     await timed.set('1', 'root')
-    expect(await users.getEntry('1')).toEqual({ value: 'ada', ttl: 3_600_000 })
+    expect(await users.getEntry('1')).toEqual({ value: 'ada', ttl: 3_600_000, stale: false, tags: [] })
     expect(
       (await users.namespace('inner').getOrSet('x', () => 'y')) && (await users.namespace('inner').getEntry('x'))?.ttl,
     ).toBe(3_600_000)

@@ -1,0 +1,122 @@
+import type { CacheDefaults, CacheOptions, StandardSchema } from './cache.ts'
+import { parseDuration, parseTtl } from './duration.ts'
+import { CacheError, describeArgument, invalidArgument, typeOf } from './errors.ts'
+import type { LeaseSettings } from './protocol.ts'
+import type { Life } from './tagged-records.ts'
+
+const MAX_TAGS = 32
+const MAX_TAG_BYTES = 256
+/** A loader that takes longer is given up, unless `loaderTimeout.hard` says otherwise. */
+const HARD_TIMEOUT = 60_000
+
+/** Throws `CACHE_INVALID_ARGUMENT` or `CACHE_INVALID_TTL` for an option that is not what it should be. */
+export function checkDefaults<T extends object>(options: T | undefined): T {
+  if (options === undefined) return {} as T
+  if (typeof options !== 'object' || options === null) {
+    throw invalidArgument(`options must be an object such as { ttl: '5m' }, not ${describeArgument(options)}.`)
+  }
+  const { ttl, jitter, shouldCache, tags, staleWhileRevalidate, staleIfError, loaderTimeout, schema } =
+    options as CacheDefaults<unknown>
+  if (ttl !== undefined && typeof ttl !== 'function') parseTtl(ttl)
+  if (jitter !== undefined && !(typeof jitter === 'number' && jitter >= 0 && jitter <= 1)) {
+    throw invalidArgument(`jitter must be a number from 0 to 1, not ${describeArgument(jitter)}.`)
+  }
+  if (shouldCache !== undefined && typeof shouldCache !== 'function') {
+    throw invalidArgument(`shouldCache must be a function, not ${typeOf(shouldCache)}.`)
+  }
+  if (tags !== undefined) checkTags(tags)
+  if (staleWhileRevalidate !== undefined) parseDuration('staleWhileRevalidate', staleWhileRevalidate)
+  if (staleIfError !== undefined) parseDuration('staleIfError', staleIfError)
+  if (loaderTimeout !== undefined) timeoutsOf(loaderTimeout)
+  if (schema !== undefined && typeof schema?.['~standard']?.validate !== 'function') {
+    throw invalidArgument(`schema must be a Standard Schema, such as one of Zod or Valibot, not ${typeOf(schema)}.`)
+  }
+  return options
+}
+
+/** The tags, each once. */
+export function checkTags(tags: readonly string[]): readonly string[] {
+  if (!Array.isArray(tags)) throw invalidArgument(`tags must be an array of strings, not ${typeOf(tags)}.`)
+  const unique = [...new Set<unknown>(tags)]
+  if (unique.length > MAX_TAGS) throw invalidArgument(`An entry has at most ${MAX_TAGS} tags, not ${unique.length}.`)
+  for (const tag of unique) {
+    if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed() || Buffer.byteLength(tag) > MAX_TAG_BYTES) {
+      throw invalidArgument(
+        `A tag must be a non-empty well-formed string of at most ${MAX_TAG_BYTES} bytes in UTF-8, not ${describeArgument(tag)}.`,
+      )
+    }
+  }
+  return unique as string[]
+}
+
+/** In milliseconds. */
+export function timeoutsOf(timeouts: CacheDefaults<never>['loaderTimeout']): {
+  soft: number | undefined
+  hard: number
+} {
+  const { soft, hard = HARD_TIMEOUT } = timeouts ?? {}
+  return {
+    soft: soft === undefined ? undefined : parseDuration('loaderTimeout.soft', soft),
+    hard: Math.min(parseDuration('loaderTimeout.hard', hard), 0x7fffffff),
+  }
+}
+
+/** How long `value` is to live. */
+export function lifeOf<T>(options: Omit<CacheDefaults<T>, 'schema'>, value: T): Life {
+  const { ttl = 'forever', jitter = 0 } = options
+  const whole = parseTtl(typeof ttl === 'function' ? ttl(value) : ttl)
+  const shortened = whole === undefined || jitter === 0 ? whole : Math.ceil(whole * (1 - jitter * Math.random())) || 1
+  return { ttl: shortened, stale: Math.max(...staleTimesOf(options)) }
+}
+
+/** `staleWhileRevalidate` and `staleIfError` in milliseconds. */
+export function staleTimesOf(
+  options: Pick<CacheDefaults<never>, 'staleWhileRevalidate' | 'staleIfError'>,
+): [number, number] {
+  const { staleWhileRevalidate = 0, staleIfError = 0 } = options
+  return [parseDuration('staleWhileRevalidate', staleWhileRevalidate), parseDuration('staleIfError', staleIfError)]
+}
+
+/** `options` over `defaults`; what is `undefined` says nothing. */
+export function merge<T extends object>(defaults: T, options: object): T {
+  const merged = { ...defaults }
+  for (const [option, value] of Object.entries(options))
+    if (value !== undefined) Object.assign(merged, { [option]: value })
+  return merged
+}
+
+/** The value as the schema gives it. Throws `CACHE_INVALID_VALUE` where it does not fit. */
+export async function validate<T>(schema: StandardSchema<T> | undefined, value: T): Promise<T> {
+  if (schema === undefined) return value
+  const result = await schema['~standard'].validate(value)
+  if (result.issues === undefined) return result.value
+  const paths = result.issues.map(({ path = [] }) =>
+    ['value', ...path.map(part => String(typeof part === 'object' ? part.key : part))].join('.'),
+  )
+  throw new CacheError({
+    code: 'CACHE_INVALID_VALUE',
+    message: `The value does not fit the schema at ${[...new Set(paths)].slice(0, 5).join(', ')}.`,
+  })
+}
+
+/** Whether processes take leases on the store, and for how long. */
+export function leaseOf(lease: CacheOptions<never>['lease'], shared: boolean): LeaseSettings {
+  const options = typeof lease === 'object' && lease !== null ? lease : { scope: lease }
+  const { scope = shared ? 'store' : 'process', ttl = 5000, wait = 30_000 } = options
+  if (scope !== 'store' && scope !== 'process') {
+    throw invalidArgument(`lease must be 'store', 'process' or { scope, ttl, wait }, not ${describeArgument(scope)}.`)
+  }
+  const life = parseDuration('lease.ttl', ttl)
+  if (life < 100) throw invalidArgument(`lease.ttl must be at least 100 ms, not ${life}.`)
+  return { scope, ttl: life, wait: parseDuration('lease.wait', wait) }
+}
+
+/** When a store that fails is not asked any more. */
+export function breakerOf(breaker: CacheOptions<never>['breaker']): { failures: number; retryAfter: number } {
+  if (breaker === false) return { failures: Number.POSITIVE_INFINITY, retryAfter: 0 }
+  const { failures = 5, retryAfter = 1000 } = breaker ?? {}
+  if (!Number.isInteger(failures) || failures < 1) {
+    throw invalidArgument(`breaker.failures must be an integer of at least 1, not ${describeArgument(failures)}.`)
+  }
+  return { failures, retryAfter: parseDuration('breaker.retryAfter', retryAfter) }
+}

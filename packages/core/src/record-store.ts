@@ -1,0 +1,337 @@
+import type { CacheBackend, LiveEntry, LiveStore, StoredEntry } from './backend.ts'
+import type { Awaitable } from './cache.ts'
+import type { Codec } from './codec.ts'
+import { clone, cloneAgain, defaultCodec } from './default-codec.ts'
+import { isCacheError } from './errors.ts'
+import { estimateSize } from './estimate-size.ts'
+import { decodeRecord, encodeRecord, isInteger, NO_TAGS } from './record.ts'
+
+/** What a record says about itself. */
+export interface RecordFields {
+  /** `corrupt`: bytes that make no sense, which a load may overwrite. */
+  readonly kind: 'entry' | 'lease' | 'token' | 'integer' | 'corrupt'
+  /** Its own, as no two records share one. Empty for integers and what is corrupt. */
+  readonly id: string
+  /** When an entry becomes stale, in milliseconds since 1970. */
+  readonly freshUntil?: number | undefined
+  /** When a record ends, in milliseconds since 1970 by the clock of who wrote it. */
+  readonly expiresAt?: number | undefined
+  /** The id that the token of each tag had. */
+  readonly tags: ReadonlyMap<string, string>
+}
+
+/** A record that was read. `swap` finds whether it is still there. */
+export interface Stored extends RecordFields {
+  /** The value, an object of its own at each call. May throw, or reject with, `CACHE_CORRUPT_ENTRY`. */
+  value(): Awaitable<unknown>
+  /** The same value, for another record. */
+  readonly prepared: Prepared
+}
+
+/** A value ready to be stored: what happens to the caller's object from now on changes nothing. */
+export interface Prepared {
+  /** The value as a reader gets it: an object of its own. */
+  copy(): Awaitable<unknown>
+}
+
+/** A record to be written. Entries have a value. */
+export interface Draft extends RecordFields {
+  readonly kind: 'entry' | 'lease' | 'token'
+  readonly prepared?: Prepared | undefined
+}
+
+/** Records over a backend: the one place that knows whether a value lies there as bytes or as itself. ttls are in ms. */
+export interface RecordStore {
+  now(): number
+  read(keys: readonly string[]): Awaitable<readonly (Stored | undefined)[]>
+  /** Throws `CACHE_NOT_SERIALIZABLE` for a value that would not come back as it is. */
+  prepare(key: string, value: unknown): Awaitable<Prepared>
+  set(key: string, draft: Draft, ttl: number | undefined): Awaitable<void>
+  setMany(entries: readonly (readonly [key: string, draft: Draft, ttl: number | undefined])[]): Awaitable<void>
+  /** Writes `next` if `expected` (`undefined`: nothing) is still what is there, and answers what now is; else `undefined`. */
+  swap(key: string, expected: Stored | undefined, next: Draft, ttl: number | undefined): Awaitable<Stored | undefined>
+  /** Removes the record if it is still there. */
+  remove(key: string, expected: Stored): Awaitable<boolean>
+}
+
+/** Records as bytes: every backend can do that. */
+export class EncodedRecords implements RecordStore {
+  readonly now: () => number = Date.now
+  readonly #backend: CacheBackend
+  readonly #codec: Codec
+
+  constructor(backend: CacheBackend, codec: Codec) {
+    this.#backend = backend
+    this.#codec = codec
+  }
+
+  async read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
+    const [key = ''] = keys
+    if (keys.length > 1) {
+      const found = await this.#backend.getMany(keys)
+      return found.map((bytes, index) => bytes && new BytesRecord(bytes, keys[index] as string, this.#codec))
+    }
+    try {
+      const bytes = await this.#backend.get(key)
+      return [bytes && new BytesRecord(bytes, key, this.#codec)]
+    } catch (error) {
+      // Something that the backend itself could not make sense of.
+      if (isCacheError(error, 'CACHE_CORRUPT_ENTRY')) return [new BytesRecord(undefined, key, this.#codec)]
+      throw error
+    }
+  }
+
+  prepare(key: string, value: unknown): Awaitable<EncodedValue> {
+    // Only the default codec leaves integers bare, as counters are: another one may be there to hide them.
+    const integer = this.#codec === defaultCodec && isInteger(value) ? value : undefined
+    return andThen(this.#codec.encode(value, key), payload => ({
+      integer,
+      payload,
+      copy: () => this.#codec.decode(payload, key),
+    }))
+  }
+
+  set(key: string, draft: Draft, ttl: number | undefined): Promise<void> {
+    return this.#backend.set(key, this.#encode(draft), { ttl })
+  }
+
+  setMany(entries: readonly (readonly [string, Draft, number | undefined])[]): Promise<void> {
+    return this.#backend.setMany(entries.map(([key, draft, ttl]) => [key, this.#encode(draft), { ttl }] as const))
+  }
+
+  async swap(
+    key: string,
+    expected: BytesRecord | undefined,
+    next: Draft,
+    ttl: number | undefined,
+  ): Promise<Stored | undefined> {
+    const bytes = this.#encode(next)
+    let swapped = true
+    if (expected === undefined) swapped = await this.#backend.add(key, bytes, { ttl })
+    else if (expected.bytes === undefined) await this.#backend.set(key, bytes, { ttl })
+    else swapped = await this.#backend.compareAndSet(key, expected.bytes, bytes, { ttl })
+    return swapped ? new BytesRecord(bytes, key, this.#codec) : undefined
+  }
+
+  async remove(key: string, { bytes }: BytesRecord): Promise<boolean> {
+    return bytes === undefined ? this.#backend.delete(key) : this.#backend.compareAndDelete(key, bytes)
+  }
+
+  #encode(draft: Draft): Uint8Array {
+    const { integer, payload } = (draft.prepared ?? {}) as Partial<EncodedValue>
+    return encode(draft, integer, payload, this.#codec.id)
+  }
+}
+
+interface EncodedValue extends Prepared {
+  readonly integer: number | undefined
+  readonly payload: Uint8Array
+}
+
+/** The bytes of a record. An integer of which nothing more is to be said is bare, so that `increment` goes on from it. */
+function encode(fields: RecordFields, integer: number | undefined, payload: Uint8Array | undefined, codec: string) {
+  if (integer !== undefined && fields.freshUntil === undefined && fields.tags.size === 0) {
+    return encodeRecord({ kind: 'integer', value: integer })
+  }
+  return encodeRecord({ ...fields, kind: fields.kind as 'entry', codec, payload: payload ?? Buffer.alloc(0) })
+}
+
+/** A record that was read as bytes; `undefined` where the backend had none to give. */
+class BytesRecord implements Stored {
+  readonly kind: RecordFields['kind']
+  readonly id: string = ''
+  readonly freshUntil: number | undefined
+  readonly expiresAt: number | undefined
+  readonly tags: ReadonlyMap<string, string> = NO_TAGS
+  readonly bytes: Uint8Array | undefined
+  /** Set where the backend is in this process: the very object that lies there. */
+  readonly source: StoredEntry | LiveEntry | undefined
+  readonly #payload: unknown
+  readonly #key: string
+  readonly #codec: Codec
+
+  constructor(bytes: Uint8Array | undefined, key: string, codec: Codec, source?: StoredEntry | LiveEntry) {
+    this.bytes = bytes
+    this.source = source
+    this.#key = key
+    this.#codec = codec
+    try {
+      const record = decodeRecord(bytes ?? Buffer.alloc(0))
+      this.kind = record.kind
+      if (record.kind === 'integer') {
+        this.#payload = record.value
+        return
+      }
+      this.id = record.id
+      this.freshUntil = record.freshUntil
+      this.expiresAt = record.expiresAt
+      this.tags = record.tags
+      this.#payload = record.payload
+      if (record.kind === 'entry' && record.codec !== codec.id) this.kind = 'corrupt'
+    } catch {
+      this.kind = 'corrupt'
+    }
+  }
+
+  get prepared(): EncodedValue {
+    const bare = this.kind === 'integer'
+    const payload = bare ? defaultCodec.encode(this.#payload) : (this.#payload as Uint8Array)
+    return { integer: bare ? (this.#payload as number) : undefined, payload, copy: () => this.value() }
+  }
+
+  value(): Awaitable<unknown> {
+    return this.kind === 'integer' ? this.#payload : this.#codec.decode(this.#payload as Uint8Array, this.#key)
+  }
+}
+
+/** Records as themselves, in a backend in this process: nothing is encoded until somebody reads it as bytes. */
+export class LiveRecords implements RecordStore {
+  readonly #live: LiveStore
+  readonly #shares: boolean
+  /** Copies a caller's value. */
+  readonly #keep: (value: unknown) => unknown
+  /** Copies a kept value. */
+  readonly #copy: (value: unknown) => unknown
+
+  constructor(live: LiveStore) {
+    this.#live = live
+    const share = (value: unknown): unknown => value
+    this.#shares = live.isolation === 'share'
+    this.#keep = this.#shares ? share : clone
+    this.#copy = this.#shares ? share : cloneAgain
+  }
+
+  now(): number {
+    return this.#live.now()
+  }
+
+  /**
+   * The value under `key` as a caller gets it, if it is a fresh one of ours: what is looked at before anything else.
+   * `undefined`: only the long way can tell.
+   */
+  hit(key: string): Promise<unknown> | undefined {
+    const entry = this.#live.get(key)
+    if (!(entry instanceof Entry) || entry.special) return undefined
+    return this.#shares ? entry.shared : Promise.resolve(this.#copy(entry.kept))
+  }
+
+  read(keys: readonly string[]): readonly (Stored | undefined)[] {
+    return keys.map(key => {
+      const entry = this.#live.get(key)
+      if (entry === undefined || entry instanceof Entry) return entry
+      // Written as bytes, or by another copy of this package.
+      return new BytesRecord('encode' in entry ? entry.encode() : entry.value, key, defaultCodec, entry)
+    })
+  }
+
+  prepare(_key: string, value: unknown): LiveValue {
+    const kept = this.#keep(value)
+    return { kept, copy: () => this.#copy(kept) }
+  }
+
+  set(key: string, draft: Draft, ttl: number | undefined): void {
+    this.#live.set(key, this.#entry(draft, ttl))
+  }
+
+  setMany(entries: readonly (readonly [string, Draft, number | undefined])[]): void {
+    for (const entry of entries) this.set(...entry)
+  }
+
+  swap(
+    key: string,
+    expected: Entry | BytesRecord | undefined,
+    next: Draft,
+    ttl: number | undefined,
+  ): Stored | undefined {
+    const entry = this.#entry(next, ttl)
+    return this.#live.swap(key, sourceOf(expected), entry) ? entry : undefined
+  }
+
+  remove(key: string, expected: Entry | BytesRecord): boolean {
+    return this.#live.swap(key, sourceOf(expected), undefined)
+  }
+
+  #entry(draft: Draft, ttl: number | undefined): Entry {
+    const ends = ttl === undefined ? undefined : this.#live.now() + ttl
+    return new Entry(draft, (draft.prepared as LiveValue | undefined)?.kept, ends, this.#copy)
+  }
+}
+
+/** What lies in the backend itself. */
+function sourceOf(record: Entry | BytesRecord | undefined): LiveEntry | StoredEntry | undefined {
+  return record instanceof BytesRecord ? record.source : record
+}
+
+interface LiveValue extends Prepared {
+  readonly kept: unknown
+}
+
+/** A live record of the cache. */
+class Entry implements LiveEntry, Stored {
+  readonly kept: unknown
+  readonly expiresAt: number | undefined
+  /** Whether there is more to it than a value: `hit` knows nothing but values. */
+  readonly special: boolean
+  readonly #fields: RecordFields
+  readonly #copy: (value: unknown) => unknown
+  #shared: Promise<unknown> | undefined = undefined
+
+  constructor(fields: RecordFields, kept: unknown, expiresAt: number | undefined, copy: (value: unknown) => unknown) {
+    this.kept = kept
+    this.expiresAt = expiresAt
+    this.special = fields.kind !== 'entry' || fields.freshUntil !== undefined || fields.tags.size > 0
+    this.#fields = fields
+    this.#copy = copy
+  }
+
+  get kind(): RecordFields['kind'] {
+    return this.#fields.kind
+  }
+
+  get id(): string {
+    return this.#fields.id
+  }
+
+  get freshUntil(): number | undefined {
+    return this.#fields.freshUntil
+  }
+
+  get tags(): ReadonlyMap<string, string> {
+    return this.#fields.tags
+  }
+
+  value(): unknown {
+    return this.#copy(this.kept)
+  }
+
+  get prepared(): LiveValue {
+    return { kept: this.kept, copy: () => this.value() }
+  }
+
+  /** The value itself, in one promise for all readers: to make one for each would take a third of the time of a hit. */
+  get shared(): Promise<unknown> {
+    this.#shared ??= Promise.resolve(this.kept)
+    return this.#shared
+  }
+
+  /** Only asked for where the backend counts bytes. */
+  get size(): number {
+    return estimateSize(this.kept)
+  }
+
+  encode(): Uint8Array {
+    const integer = this.kind === 'entry' && isInteger(this.kept) ? this.kept : undefined
+    const payload = this.kind === 'entry' ? defaultCodec.encode(this.kept) : undefined
+    return encode({ ...this.#fields, expiresAt: this.expiresAt }, integer, payload, defaultCodec.id)
+  }
+}
+
+// Most codecs answer at once. Waiting all the same would cost a turn of the event loop for each value of a batch.
+
+export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+export function andThen<T, R>(value: Awaitable<T>, then: (value: T) => R): Awaitable<R> {
+  return isThenable(value) ? value.then(then) : then(value)
+}
