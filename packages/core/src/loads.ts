@@ -15,7 +15,7 @@ export class Load {
   /** Whether the value may still be stored, and further callers may join: no invalidation came since the load began. */
   attached = true
   /** When the loader was called, by the clock of `Loads`. Until then the load may be waiting for another process. */
-  startedAt = Number.POSITIVE_INFINITY
+  startedAt: number = Number.POSITIVE_INFINITY
   /** The record that its value replaces: a caller who reads this very record knows that nothing was invalidated. */
   basis: Stored | undefined
   /** The stale entry that it refreshes. */

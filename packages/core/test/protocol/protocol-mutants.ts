@@ -1,0 +1,139 @@
+import type { Task } from './simulation.ts'
+
+/** A bug in the protocol: one edit of one file. */
+export interface ProtocolMutant {
+  readonly name: string
+  readonly file: string
+  readonly replace: string
+  readonly by: string
+  /** What shows it, where tasks that are picked at random seldom do. */
+  readonly tasks?: readonly Task[] | undefined
+}
+
+const tagged: readonly Task[] = [
+  ['load with tag', 0],
+  ['deleteByTag', 1],
+  ['load with tag', 0],
+]
+const taken: readonly Task[] = [
+  ['load', 0],
+  ['delete', 1],
+  ['load', 1],
+  ['load', 0],
+  ['load', 0],
+]
+const awaited: readonly Task[] = [
+  ['load', 0],
+  ['load', 1],
+  ['delete', 2],
+  ['load', 1],
+]
+
+export const protocolMutants: readonly ProtocolMutant[] = [
+  {
+    name: 'the loaded value is written whatever is there',
+    file: 'protocol.ts',
+    replace: 'const written = await records.swap(call.stored, basis, draft, ttl)',
+    by: 'await records.set(call.stored, draft, ttl); const written = true',
+  },
+  {
+    name: 'the loaded value is written where there is nothing, lease or not',
+    file: 'protocol.ts',
+    replace: 'const written = await records.swap(call.stored, basis, draft, ttl)',
+    by: 'const written = (await records.swap(call.stored, basis, draft, ttl)) || (await records.swap(call.stored, undefined, draft, ttl))',
+  },
+  {
+    name: 'tokens are not compared',
+    file: 'tagged-records.ts',
+    replace: "for (const [tag, id] of record.tags) if (tokens.get(tag)?.id !== id) return 'dead'",
+    by: '',
+  },
+  {
+    name: 'a missing token is taken for an unchanged one',
+    file: 'tagged-records.ts',
+    replace: 'if (tokens.get(tag)?.id !== id)',
+    by: 'if ((tokens.get(tag)?.id ?? id) !== id)',
+  },
+  {
+    name: 'tokens are read after the load',
+    file: 'protocol.ts',
+    replace: `    await tagged.tokens(call.tags, life, tokens)
+    const { draft, ttl } = tagged.draft(prepared, tokens, life)`,
+    by: `    const { draft, ttl } = tagged.draft(prepared, await tagged.tokens(call.tags, life), life)`,
+  },
+  {
+    name: 'a new token is the same as the deleted one',
+    file: 'tagged-records.ts',
+    replace: 'exists ? (token?.id as string) : newId()',
+    by: 'tag',
+  },
+  {
+    name: 'a load is joined whatever was read',
+    file: 'protocol.ts',
+    replace: "const based = look === undefined || lease.scope === 'process' || isBasis(load, look)",
+    by: 'const based = true',
+  },
+  {
+    name: 'a load is joined by whoever reads a lease, of whomever',
+    file: 'protocol.ts',
+    replace: "return record !== undefined && record.id !== '' && record.id === load?.basis?.id && state !== 'dead'",
+    by: "return record?.kind === 'lease'",
+    tasks: taken,
+  },
+  {
+    name: 'a load is joined whose lease is dead',
+    file: 'protocol.ts',
+    replace: "record.id === load?.basis?.id && state !== 'dead'",
+    by: 'record.id === load?.basis?.id',
+    tasks: tagged,
+  },
+  {
+    name: 'all leases look alike',
+    file: 'protocol.ts',
+    replace: "const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(tokens) }",
+    by: "const draft: Draft = { kind: 'lease', id: 'lease', tags: idsOf(tokens) }",
+  },
+  {
+    name: 'a lease takes no tokens along',
+    file: 'protocol.ts',
+    replace: "const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(tokens) }",
+    by: "const draft: Draft = { kind: 'lease', id: newId(), tags: NO_TAGS }",
+    tasks: tagged,
+  },
+  {
+    name: 'what another process loaded is answered to whoever waits, however late they came',
+    file: 'protocol.ts',
+    replace: 'if (based || outcome.born > began)',
+    by: 'if (based || outcome.born >= 0)',
+    tasks: awaited,
+  },
+  {
+    name: 'a dead entry is served as a stale one',
+    file: 'tagged-records.ts',
+    replace: '  #judge(record: Stored | undefined, tokens: Tokens): ',
+    by: `  #judge(record: Stored | undefined, tokens: Tokens): Look['state'] {
+    if (record?.kind === 'entry' && this.staleFor(record) >= 0) return 'stale'
+    return this.judge(record, tokens)
+  }
+
+  private judge(record: Stored | undefined, tokens: Tokens): `,
+  },
+  {
+    name: 'a refreshed value is written whatever became of the stale one',
+    file: 'protocol.ts',
+    replace: 'const written = await records.swap(call.stored, basis, draft, ttl)',
+    by: "const written = lease?.key === call.stored || basis?.kind !== 'entry' ? await records.swap(call.stored, basis, draft, ttl) : (await records.set(call.stored, draft, ttl), true)",
+  },
+  {
+    name: 'in the scope of a process, an invalidation detaches no load',
+    file: 'loads.ts',
+    replace: 'for (const load of loads) if (load !== undefined) load.attached = false',
+    by: '',
+  },
+  {
+    name: 'in the scope of a process, an invalidation does not wait for the value that is just being stored',
+    file: 'loads.ts',
+    replace: 'await Promise.all(loads.map(load => load?.storing))',
+    by: '',
+  },
+]
