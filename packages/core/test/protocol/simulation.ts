@@ -318,7 +318,13 @@ export async function exploreRandom(
       ? { tasks: given, lease: 'store', slowAnswers: pick(2) === 0 }
       : { tasks, lease, stale: !untagged && pick(3) === 0, slowAnswers: pick(2) === 0 }
     operations += tasks.length
-    const history = await simulate(createCache, scenario, pick)
+    // Few uniform choices let a task wait while another one does all of its work.
+    const favourite = pick(3)
+    const choose = (count: number): number => {
+      if (favourite === 0 || pick(4) === 0) return pick(count)
+      return favourite === 1 ? 0 : count - 1
+    }
+    const history = await simulate(createCache, scenario, choose)
     const found = violation(
       history,
       scenario.tasks.every(([name]) => name !== 'load'),
