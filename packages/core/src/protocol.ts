@@ -350,7 +350,7 @@ async function callLoader({ key, loader, hardTimeout }: Call, load: Load): Promi
       const error = loaderTimeout(hardTimeout)
       reject(error)
       load.abort(error)
-    }, hardTimeout)
+    }, hardTimeout).unref()
   })
   try {
     return await Promise.race([value, timeout])
