@@ -268,7 +268,8 @@ export class Protocol {
         load.storing = storing.catch(() => {})
         await guard.askPatiently(() => storing)
       } catch (error) {
-        await this.#release(grant)
+        // Not waited for: a store that does not answer would take its time once more.
+        void this.#release(grant)
         if (!goesOn(error) && !isCacheError(error, 'CACHE_CLOSED')) throw error
       }
     }

@@ -3,8 +3,18 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 
 interface Seen {
-  readonly invalidations: { readonly name: string; readonly key?: string; readonly start: number; readonly end: number }[]
-  readonly reads: { readonly name: string; readonly key: string; readonly start: number; readonly value: { born: number } }[]
+  readonly invalidations: {
+    readonly name: string
+    readonly key?: string
+    readonly start: number
+    readonly end: number
+  }[]
+  readonly reads: {
+    readonly name: string
+    readonly key: string
+    readonly start: number
+    readonly value: { born: number }
+  }[]
 }
 
 class Process {
@@ -107,7 +117,8 @@ export function processCases(args: (namespace: string) => [string, string, objec
         for (; next < ended.length && (ended[next]?.end as number) < read.start; next++) {
           latest = Math.max(latest, ended[next]?.start as number)
         }
-        if (read.value.born < latest) violations.push(`${key}: read at ${read.start}, born ${read.value.born}, ${latest}`)
+        if (read.value.born < latest)
+          violations.push(`${key}: read at ${read.start}, born ${read.value.born}, ${latest}`)
       }
     }
     expect({ seed, violations: violations.slice(0, 3) }).toEqual({ seed, violations: [] })

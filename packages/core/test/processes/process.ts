@@ -34,7 +34,9 @@ const orders = {
       return process.pid
     }
     const results = await Promise.allSettled(Array.from({ length: calls }, () => cache.getOrSet('hot', loader)))
-    const values = new Set(results.map(result => (result.status === 'fulfilled' ? result.value : String(result.reason))))
+    const values = new Set(
+      results.map(result => (result.status === 'fulfilled' ? result.value : String(result.reason))),
+    )
     return { loads, values: [...values] }
   },
 
