@@ -108,7 +108,9 @@ export class PostgresConnection {
    * them are dead: those that wait need not wait any longer.
    */
   drop(): void {
-    if (performance.now() - this.#heard < this.#timeout) return
+    const now = performance.now()
+    if (now - this.#heard < this.#timeout) return
+    this.#heard = now // or the next call that gives up would take along those that have just begun
     for (const client of this.#busy) end(client)
   }
 
