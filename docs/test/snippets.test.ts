@@ -12,7 +12,9 @@ const folder = join(__dirname, '../.snippets')
 const TIMEOUT = 120_000
 const BLOCK = /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$/gm
 
-const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis}/README.md'], { cwd: root }).sort()
+const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis,postgres}/README.md'], {
+  cwd: root,
+}).sort()
 const snippets = documents.flatMap(document => {
   const text = readFileSync(join(root, document), 'utf8')
   return Array.from(text.matchAll(BLOCK), ([, given = '', code = ''], index) => {
@@ -45,13 +47,17 @@ test(
   TIMEOUT,
 )
 
-describeService('redis', ({ url }) => {
-  test.each(snippets)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
+// A snippet runs on the store that its document is about, the general ones on Redis.
+for (const store of ['redis', 'postgres'] as const) {
+  const own = snippets.filter(({ title }) => title.includes('postgres') === (store === 'postgres'))
+  describeService(store, ({ url }) => {
+    test.each(own)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
 
-  beforeAll(() => {
-    process.env.REDIS_URL = url
+    beforeAll(() => {
+      process.env[`${store.toUpperCase()}_URL`] = url
+    })
   })
-})
+}
 
 /** Fails with what the command printed. */
 function run(command: string, ...options: string[]): void {

@@ -11,6 +11,7 @@ const drivers: Readonly<Record<string, readonly string[]>> = {
   '@cachekit/core': [],
   '@cachekit/memory': [],
   '@cachekit/redis': ['ioredis'],
+  '@cachekit/postgres': ['pg', '@types/pg'],
 }
 
 interface LockedPackage {

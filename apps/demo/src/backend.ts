@@ -1,5 +1,6 @@
 import type { CacheBackend } from '@cachekit/core'
 import { InMemoryBackend } from '@cachekit/memory'
+import { PostgresBackend } from '@cachekit/postgres'
 import { RedisBackend } from '@cachekit/redis'
 
 const namespace = 'cachekit-demo'
@@ -11,6 +12,10 @@ const namespace = 'cachekit-demo'
 const stores = {
   memory: { create: () => new InMemoryBackend({ namespace }) },
   redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
+  postgres: {
+    url: 'postgres://postgres:cachekit@127.0.0.1:5432/postgres',
+    create: url => new PostgresBackend({ namespace, url }),
+  },
 } satisfies Record<string, Store>
 
 /** A store and, if it is a server, where it is when `--url` does not say otherwise. */

@@ -1,5 +1,6 @@
 export { describeService } from './describe-service.ts'
 export { FaultProxy, type Faults, type Traffic } from './fault-proxy.ts'
+export { startPgBouncer } from './pgbouncer.ts'
 export { type RedisCluster, type RedisClusterOptions, startRedisCluster } from './redis-cluster.ts'
 export { type RedisSentinel, startRedisSentinel } from './redis-sentinel.ts'
 export { type ResolvedService, resolveService } from './resolve-service.ts'

@@ -1,0 +1,404 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type CacheBackend, CacheError, createCache } from '@cachekit/core'
+import { describeService, FaultProxy, type Server, startPgBouncer, startServer } from '@cachekit/testing'
+import { Client, Pool } from 'pg'
+import { PostgresBackend, type PostgresBackendOptions } from '../src/index.ts'
+
+// Jest fails a case during which a rejection is unhandled or an exception is not caught.
+
+const timeout = 1000
+/** When a call must have settled at the latest. */
+const limit = 1.2 * timeout
+/** How soon after an outage a backend must serve again. */
+const recovery = 2000
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value)
+const range = (length: number): string[] => Array.from({ length }, (_, index) => `key-${index}`)
+
+const opened: { close(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close()
+})
+
+async function ownServer(): Promise<Server> {
+  const server = await startServer('postgres')
+  opened.push(server)
+  return server
+}
+
+function open(options: PostgresBackendOptions): PostgresBackend {
+  const backend = new PostgresBackend({ timeout, ...options })
+  opened.push(backend)
+  return backend
+}
+
+/** A connection that looks into the server beside the backend. */
+async function bare(url: string): Promise<Client> {
+  const client = new Client(url)
+  client.on('error', () => {})
+  await client.connect()
+  opened.push({ close: () => client.end() })
+  return client
+}
+
+function pool(url: string): Pool {
+  const made = new Pool({ connectionString: url })
+  opened.push({ close: () => made.end() })
+  return made
+}
+
+async function counterIn(url: string): Promise<number> {
+  const { rows } = await (await bare(url)).query("SELECT value FROM cachekit WHERE key = 'cachekit:counter'")
+  return Number(rows[0].value)
+}
+
+interface Settled {
+  readonly values: unknown[]
+  readonly errors: CacheError[]
+}
+
+/** What became of the calls; fails unless each settled within the limit, by a `CacheError` if at all. */
+async function settled(calls: Promise<unknown>[]): Promise<Settled> {
+  const start = performance.now()
+  const late: number[] = []
+  const results = await Promise.allSettled(
+    calls.map(call =>
+      call.finally(() => {
+        const duration = performance.now() - start
+        if (duration > limit) late.push(duration)
+      }),
+    ),
+  )
+  expect(late).toEqual([])
+  const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
+  for (const error of errors) expect(error).toBeInstanceOf(CacheError)
+  return { values: results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : [])), errors }
+}
+
+/** Calls until the call resolves, at most for `patience` milliseconds; every rejection must be one of an outage. */
+async function worksAgain<T>(call: () => Promise<T>, patience = recovery): Promise<T> {
+  const end = performance.now() + patience
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      expect(['CACHE_UNAVAILABLE', 'CACHE_TIMEOUT']).toContain((error as CacheError).code)
+      if (performance.now() > end) throw error
+      await sleep(20)
+    }
+  }
+}
+
+/** One call of each kind of operation. */
+const operations: Readonly<Record<string, (backend: CacheBackend) => Promise<unknown>>> = {
+  get: backend => backend.get('key-0'),
+  getEntry: backend => backend.getEntry('key-0'),
+  getMany: backend => backend.getMany(range(10)),
+  has: backend => backend.has('key-0'),
+  set: backend => backend.set('written', bytes('1')),
+  setMany: backend => backend.setMany(range(10).map(key => [`written ${key}`, bytes('1')])),
+  add: backend => backend.add('added', bytes('1')),
+  compareAndSet: backend => backend.compareAndSet('key-0', bytes('x'), bytes('y')),
+  compareAndDelete: backend => backend.compareAndDelete('key-0', bytes('x')),
+  increment: backend => backend.increment('counter'),
+  touch: backend => backend.touch('key-0', { ttl: undefined }),
+  delete: backend => backend.delete('absent'),
+  deleteMany: backend => backend.deleteMany(['absent']),
+  clear: backend => backend.namespace('empty').clear(),
+  keys: async backend => {
+    for await (const _ of backend.namespace('empty').keys());
+  },
+}
+const writes = ['set', 'setMany', 'add', 'compareAndSet', 'compareAndDelete', 'increment', 'touch', 'delete']
+
+const callAll = (backend: CacheBackend): Promise<unknown>[] => Object.values(operations).map(call => call(backend))
+
+describeService('postgres', () => {
+  test('a server that starts after the backend is used as soon as it is there', async () => {
+    const server = await ownServer()
+    await server.stop()
+    const backend = open({ url: server.url })
+    for (let round = 0; round < 3; round++) {
+      const { values, errors } = await settled(callAll(backend))
+      expect(values).toEqual([])
+      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
+      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
+        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
+      }
+    }
+    await server.restart()
+    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+  }, 30_000)
+
+  test('calls to a server that is gone reject at once, and say that nothing was applied', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url })
+    await backend.set('k', bytes('1'))
+    await server.stop()
+    await sleep(100)
+    const { values, errors } = await settled(callAll(backend))
+    expect(values).toEqual([])
+    for (const error of errors) expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', retryable: true })
+    for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
+      expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
+    }
+  }, 30_000)
+
+  test('calls under way when the server is killed settle, and none that was sent claims to be undone', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url, clientOptions: { max: 50 } })
+    await backend.set('k', bytes('1'))
+    await Promise.all(range(50).map(() => backend.get('k')))
+    await server.freeze()
+    const calls = settled(range(50).map(key => backend.increment(key)))
+    await sleep(100)
+    await server.kill()
+    const { values, errors } = await calls
+    expect(values).toEqual([])
+    expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
+    expect(errors.filter(error => error.outcome === 'unknown').length).toBeGreaterThan(10)
+    await server.restart()
+    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+    expect(text(await backend.get('k'))).toBe('1')
+  }, 30_000)
+
+  test('a server killed under load leaves no call behind, and loses nothing', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url })
+    await backend.setMany(range(50).map(key => [key, bytes(key)]))
+    let over = false
+    const workers = range(50).map(async key => {
+      let count = 0
+      for (; !over; count++) {
+        const { values } = await settled([backend.get(key)])
+        for (const value of values) expect(text(value as Uint8Array | undefined)).toBe(key)
+        await sleep(5)
+      }
+      return count
+    })
+    await sleep(100)
+    await server.kill()
+    await sleep(200)
+    await server.restart()
+    await sleep(200)
+    over = true
+    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
+    expect(text(await worksAgain(() => backend.get('key-0')))).toBe('key-0')
+  }, 30_000)
+
+  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url })
+    const keys = range(50)
+    await backend.setMany(keys.map(key => [key, bytes(key)]))
+    await server.freeze()
+    for (let round = 0; round < 2; round++) {
+      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
+      expect(values).toEqual([])
+      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
+    }
+    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
+    const thawing = keys.map(key => backend.get(key).then(text, () => key))
+    await server.resume()
+    expect(await Promise.all(thawing)).toEqual(keys)
+    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
+    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
+    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
+  }, 30_000)
+
+  test('what was never sent while the server was frozen is not sent when it thaws', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url, clientOptions: { max: 2 } })
+    await Promise.all([backend.get('a'), backend.get('b')])
+    await server.freeze()
+    // Two are sent, the others wait for a connection.
+    const { errors } = await settled(range(20).map(() => backend.increment('counter')))
+    expect(errors).toHaveLength(20)
+    await server.resume()
+    await sleep(500)
+    expect(await worksAgain(() => backend.increment('counter'))).toBeLessThanOrEqual(3)
+  }, 30_000)
+
+  test('a backend closes in time, with all its sockets, while the server is frozen', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url })
+    await Promise.all(range(10).map(key => backend.get(key)))
+    await server.freeze()
+    const start = performance.now()
+    await backend.close()
+    expect(performance.now() - start).toBeLessThan(limit)
+    await sleep(20)
+    const sockets = process.getActiveResourcesInfo().filter(type => type === 'TCPSocketWrap')
+    expect(sockets).toEqual([])
+    await server.resume()
+  }, 30_000)
+
+  test('late answers reach nobody on a pool that was passed in, either', async () => {
+    const server = await ownServer()
+    const backend = open({ client: pool(server.url), timeout: 300 })
+    const keys = range(20)
+    await backend.setMany(keys.map(key => [key, bytes(key)]))
+    await server.freeze()
+    const { errors } = await settled(keys.map(key => backend.get(key)))
+    expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_TIMEOUT']))
+    await server.resume()
+    const answers = await Promise.all(keys.toReversed().map(key => worksAgain(() => backend.get(key))))
+    expect(answers.map(text)).toEqual(keys.toReversed())
+  }, 30_000)
+
+  test('after a restart everything works again, prepared statements too', async () => {
+    const server = await ownServer()
+    const backend = open({ url: server.url })
+    await Promise.all(callAll(backend))
+    await server.restart()
+    await worksAgain(() => backend.get('k'))
+    const { errors } = await settled(callAll(backend))
+    expect(errors).toEqual([])
+    expect(await backend.increment('counter')).toBe(3)
+  }, 30_000)
+
+  describe('a process survives the end of its connections', () => {
+    test.each<[string, (url: string) => PostgresBackendOptions]>([
+      ['of its own', url => ({ url })],
+      ['of a pool that was passed in', url => ({ client: pool(url) })],
+    ])(
+      '%s',
+      async (_whose, options) => {
+        const server = await ownServer()
+        const backend = open(options(server.url))
+        const sql = await bare(server.url)
+        const terminate = (): Promise<unknown> =>
+          sql.query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()')
+        await backend.set('k', bytes('1'))
+        // Idle ones:
+        await terminate()
+        await sleep(50)
+        expect(text(await worksAgain(() => backend.get('k')))).toBe('1')
+        // And in the middle of calls:
+        await sql.query('BEGIN')
+        await sql.query('SELECT FROM cachekit FOR UPDATE')
+        const calls = settled([backend.set('k', bytes('2')), backend.touch('k', { ttl: 1000 }), backend.delete('k')])
+        await sleep(100)
+        await terminate()
+        await sql.query('COMMIT')
+        const { values, errors } = await calls
+        expect(values).toEqual([])
+        for (const error of errors) expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', outcome: 'unknown' })
+        expect(text(await worksAgain(() => backend.get('k')))).toBe('1')
+      },
+      30_000,
+    )
+  })
+
+  test('replies that are no PostgreSQL, whatever they are, end no process', async () => {
+    const server = await ownServer()
+    const proxy = await FaultProxy.start(server)
+    opened.push(proxy)
+    const junk = createServer(socket => {
+      socket.on('error', () => {})
+      // Real beginnings of messages with impossible contents: rows with 32,767 columns, errors without an end.
+      socket.on('data', () => {
+        for (const type of 'RTDCEZSKtn1') socket.write(Buffer.from(`${type}\0\0\0\x06\x7f\xff`, 'latin1'))
+      })
+    })
+    junk.listen(0, '127.0.0.1')
+    await once(junk, 'listening')
+    opened.push({ close: async () => junk.close() })
+    const { port } = junk.address() as AddressInfo
+    const backend = open({ url: `postgres://postgres@127.0.0.1:${port}/postgres`, timeout: 300 })
+    const { values } = await settled(callAll(backend))
+    expect(values).toEqual([])
+  }, 30_000)
+
+  describe('an increment is never applied twice', () => {
+    test('when its answer is lost', async () => {
+      const server = await ownServer()
+      const proxy = await FaultProxy.start(server)
+      opened.push(proxy)
+      const backend = open({ url: server.url.replace(`${server.port}`, `${proxy.port}`), clientOptions: { max: 50 } })
+      await Promise.all(range(50).map(() => backend.increment('counter')))
+      await proxy.inject({ dropAnswers: true })
+      const { values, errors } = await settled(range(50).map(() => backend.increment('counter')))
+      expect(values).toEqual([])
+      expect(new Set(errors.map(error => error.outcome))).toEqual(new Set(['unknown']))
+      await proxy.heal()
+      await worksAgain(() => backend.get('counter'))
+      const stored = await counterIn(server.url)
+      expect(stored).toBeGreaterThan(50)
+      expect(stored).toBeLessThanOrEqual(100)
+    }, 30_000)
+
+    test('when connections are cut in the middle of answers', async () => {
+      const server = await ownServer()
+      const proxy = await FaultProxy.start(server)
+      opened.push(proxy)
+      const backend = open({ url: server.url.replace(`${server.port}`, `${proxy.port}`) })
+      const answered: number[] = []
+      let unknown = 0
+      for (let round = 0; round < 40; round++) {
+        await worksAgain(() => backend.increment('warm'))
+        await proxy.inject(round % 4 === 3 ? { reset: true } : { cutAfter: 1 + round * 3 })
+        const { values, errors } = await settled(range(10).map(() => backend.increment('counter')))
+        answered.push(...(values as number[]))
+        unknown += errors.filter(error => error.outcome === 'unknown').length
+        expect(errors.filter(error => error.code !== 'CACHE_UNAVAILABLE')).toEqual([])
+        await proxy.heal()
+      }
+      await worksAgain(() => backend.increment('warm'))
+      const stored = await counterIn(server.url)
+      expect(answered.length).toBeGreaterThan(0)
+      expect(unknown).toBeGreaterThan(0)
+      // Every sum was answered once, and nothing was counted that its caller took for undone.
+      expect(new Set(answered).size).toBe(answered.length)
+      expect(stored).toBeGreaterThanOrEqual(answered.length)
+      expect(stored).toBeLessThanOrEqual(answered.length + unknown)
+    }, 60_000)
+  })
+
+  test('behind PgBouncer, the same backend works again after a restart of either', async () => {
+    const server = await ownServer()
+    const bouncer = await startPgBouncer(server)
+    opened.push(bouncer)
+    const backend = open({ url: bouncer.url, preparedStatements: false })
+    await backend.increment('counter')
+    for (const each of [server, bouncer]) {
+      await each.restart()
+      await worksAgain(() => backend.get('counter'))
+    }
+    expect(await backend.increment('counter')).toBe(2)
+  }, 60_000)
+
+  test('PgBouncer with preparedStatements left on is a clear error', async () => {
+    const server = await ownServer()
+    const bouncer = await startPgBouncer(server)
+    opened.push(bouncer)
+    const { errors } = await settled([open({ url: bouncer.url }).set('k', bytes('1'))])
+    expect(errors).toMatchObject([{ code: 'CACHE_BACKEND_FAILED', outcome: 'not-applied' }])
+    expect(errors[0]?.message).toContain('preparedStatements: false')
+  }, 60_000)
+
+  describe('getOrSet answers within a second with what the loader loads', () => {
+    test.each<[string, (server: Server) => Promise<void>]>([
+      ['killed', server => server.kill()],
+      ['frozen', server => server.freeze()],
+    ])(
+      'while the server is %s',
+      async (_what, hurt) => {
+        const server = await ownServer()
+        const cache = createCache({ backend: new PostgresBackend({ url: server.url }), ttl: '1m' })
+        opened.push(cache)
+        await cache.getOrSet('before', () => 'loaded')
+        await hurt(server)
+        for (const key of ['a', 'b', 'before']) {
+          const start = performance.now()
+          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
+          expect(performance.now() - start).toBeLessThan(1000)
+        }
+      },
+      30_000,
+    )
+  })
+})
