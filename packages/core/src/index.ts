@@ -36,4 +36,4 @@ export {
   isCacheError,
 } from './errors.ts'
 export type { Progress } from './lifecycle.ts'
-export { fitId, splitId, toId } from './physical-id.ts'
+export { fitId, rootPrefix, splitId, toId } from './physical-id.ts'
