@@ -25,6 +25,7 @@ export const dynamodb: ServiceDefinition = {
     const folder = await fetchNpm('amplify-dynamodb-simulator', '2.9.30', report)
     return withJar(java, join(folder, 'emulator', jarName))
   },
+  syncsOften: true,
   programArgs: (port, folder) => ['-port', `${port}`, '-sharedDb', '-dbPath', folder, ...quiet],
   containerCommand: port => ['-jar', jarName, '-port', `${port}`, '-sharedDb', '-dbPath', '.', ...quiet],
 
