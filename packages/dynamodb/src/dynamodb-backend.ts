@@ -378,7 +378,7 @@ export class DynamoDBBackend extends BaseBackend {
         ReturnValues: 'UPDATED_NEW',
       }),
     )
-    return reply && Number(reply.Attributes?.value?.N)
+    return reply && Number(Buffer.from(entryOf(reply.Attributes ?? {}).value).toString())
   }
 
   /** Sends a write with a condition; whether that was met. */
