@@ -1,9 +1,10 @@
 import type { Contestant, Suite } from '../suite.ts'
+import { dynamodb, dynamodbBytes } from './dynamodb.ts'
 import { memory, memoryIsolated } from './memory.ts'
 import { redis, redisBytes } from './redis.ts'
 
 /** Another store is one more file in this folder, and its suites in this list. */
-export const suites: readonly Suite[] = [memory, memoryIsolated, redis, redisBytes]
+export const suites: readonly Suite[] = [memory, memoryIsolated, redis, redisBytes, dynamodb, dynamodbBytes]
 
 export function suiteNamed(name: string): Suite {
   const suite = suites.find(one => one.name === name)
