@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describeService } from '@cachekit/testing'
+import { describeService, type Service, type ServiceName } from '@cachekit/testing'
 
 const root = join(__dirname, '../..')
 /** Below this folder, so that the snippets find the packages. */
@@ -20,7 +20,8 @@ const snippets = documents.flatMap(document => {
   return Array.from(text.matchAll(BLOCK), ([, given = '', code = ''], index) => {
     const file = join(folder, `${document.replaceAll(/[/.]/g, '-')}-${index + 1}.mts`)
     // Imports come first wherever they stand; the snippet is a module also if it has none.
-    return { title: `${document}, snippet ${index + 1}`, file, code: `${given}\n${code}\nexport {}\n` }
+    const store = Object.keys(environments).find(name => code.includes(`@cachekit/${name}`)) ?? 'redis'
+    return { title: `${document}, snippet ${index + 1}`, store, file, code: `${given}\n${code}\nexport {}\n` }
   })
 })
 

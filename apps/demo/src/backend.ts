@@ -1,9 +1,16 @@
 import type { CacheBackend } from '@cachekit/core'
+import { DynamoDBBackend } from '@cachekit/dynamodb'
 import { InMemoryBackend } from '@cachekit/memory'
 import { PostgresBackend } from '@cachekit/postgres'
 import { RedisBackend } from '@cachekit/redis'
 
 const namespace = 'cachekit-demo'
+
+/** DynamoDB Local takes any region and credentials. On AWS leave these out: the SDK finds its own. */
+const dynamoDBLocal = {
+  region: 'us-east-1',
+  clientOptions: { credentials: { accessKeyId: 'local', secretAccessKey: 'local' } },
+}
 
 /**
  * The stores that `--backend` can name: the only place where the app knows any of them. Swapping the store is
@@ -11,6 +18,10 @@ const namespace = 'cachekit-demo'
  */
 const stores = {
   memory: { create: () => new InMemoryBackend({ namespace }) },
+  dynamodb: {
+    url: 'http://127.0.0.1:8000',
+    create: endpoint => new DynamoDBBackend({ namespace, endpoint, ...dynamoDBLocal }),
+  },
   redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
   postgres: {
     url: 'postgres://postgres:cachekit@127.0.0.1:5432/postgres',

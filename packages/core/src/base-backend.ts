@@ -21,9 +21,13 @@ interface Decision<T> {
   readonly write?: { readonly expected: StoredEntry | undefined; readonly next: NewEntry | undefined } | undefined
 }
 
-/** How much goes into one batch of a native command: at most `keys`, and no more once `size` has summed up to `bytes`. */
+/**
+ * How much goes into one batch of a native command: at most `keys`, and no more once `size` has summed up to `bytes`; and
+ * how many batches are under way at a time (default 1).
+ */
 export interface BatchLimits {
   readonly keys: number
+  readonly concurrency?: number | undefined
   readonly bytes?: number | undefined
   readonly size?: ((id: string) => number) | undefined
 }
@@ -270,18 +274,27 @@ export abstract class BaseBackend extends BackendView {
       lost.push(id)
       cause ??= error
     }
-    const { keys, bytes = Number.POSITIVE_INFINITY, size = () => 0 } = limits
-    for (let start = 0, end = 0; start < ids.length; start = end) {
-      for (let sum = 0; end < ids.length && end - start < keys && sum < bytes; end++) sum += size(ids[end] as string)
-      const batch = ids.slice(start, end)
-      const before = lost.length
-      try {
-        await send(batch, failed, start)
-      } catch (error) {
-        for (const id of batch) failed(id, error)
+    const { keys, bytes = Number.POSITIVE_INFINITY, size = () => 0, concurrency = 1 } = limits
+    let end = 0
+    const worker = async (): Promise<void> => {
+      while (end < ids.length) {
+        const start = end
+        for (let sum = 0; end < ids.length && end - start < keys && sum < bytes; end++) sum += size(ids[end] as string)
+        const batch = ids.slice(start, end)
+        let lostHere = 0
+        const failedHere = (id: string, error: unknown): void => {
+          lostHere++
+          failed(id, error)
+        }
+        try {
+          await send(batch, failedHere, start)
+        } catch (error) {
+          for (const id of batch) failedHere(id, error)
+        }
+        progress(lostHere < batch.length)
       }
-      progress(lost.length - before < batch.length)
     }
+    await Promise.all(Array.from({ length: concurrency }, worker))
     if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
   }
 

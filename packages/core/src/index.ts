@@ -39,4 +39,4 @@ export {
 } from './errors.ts'
 export type { CacheEvents, CacheStats } from './events.ts'
 export type { Progress } from './lifecycle.ts'
-export { fitId, splitId, toId } from './physical-id.ts'
+export { fitId, rootPrefix, splitId, toId } from './physical-id.ts'

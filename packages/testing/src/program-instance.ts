@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { chown, mkdir, mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +11,8 @@ import type { Instance } from './server.ts'
 import type { Program, ServiceDefinition } from './service.ts'
 import { reachableBy, unprivilegedUser } from './unprivileged-user.ts'
 
+/** Where Linux keeps files in memory. */
+const memory = '/dev/shm'
 /** How long a server may take to end by itself before it is killed. */
 const stopTimeout = 5_000
 
@@ -20,7 +23,8 @@ export async function programInstance(
   extraArgs: readonly string[],
 ): Promise<Instance> {
   const port = await freePort()
-  const folder = await mkdtemp(join(tmpdir(), `cachekit-${definition.name}-`))
+  const parent = definition.syncsOften && existsSync(memory) ? memory : tmpdir()
+  const folder = await mkdtemp(join(parent, `cachekit-${definition.name}-`))
   const data = join(folder, 'data')
   const log = join(folder, 'server.log')
   const user = definition.refusesRoot === true ? await unprivilegedUser() : undefined

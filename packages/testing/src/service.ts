@@ -54,6 +54,8 @@ export interface ServiceDefinition {
   fetch?(report: Report): Promise<Program>
   /** The arguments that make the program listen on this port of 127.0.0.1 and keep its data in this folder. */
   programArgs(port: number, folder: string): readonly string[]
+  /** True where the program waits for the disk at each write: its data are kept in memory where that can be. */
+  readonly syncsOften?: boolean
   /** What the program needs once, in its new data folder. */
   prepare?(program: Program, folder: string, user: User | undefined): Promise<void>
   /** True where the program refuses to run as root. */

@@ -1,4 +1,5 @@
 import type { Contestant, Suite } from '../suite.ts'
+import { dynamodb, dynamodbBytes } from './dynamodb.ts'
 import { memory, memoryIsolated } from './memory.ts'
 import { postgres, postgresBytes } from './postgres.ts'
 import { redis, redisBytes } from './redis.ts'

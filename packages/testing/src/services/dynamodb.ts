@@ -25,6 +25,7 @@ export const dynamodb: ServiceDefinition = {
     const folder = await fetchNpm('amplify-dynamodb-simulator', '2.9.30', report)
     return withJar(java, join(folder, 'emulator', jarName))
   },
+  syncsOften: true,
   programArgs: (port, folder) => ['-port', `${port}`, '-sharedDb', '-dbPath', folder, ...quiet],
   containerCommand: port => ['-jar', jarName, '-port', `${port}`, '-sharedDb', '-dbPath', '.', ...quiet],
 
@@ -34,6 +35,36 @@ export const dynamodb: ServiceDefinition = {
     await response.arrayBuffer()
     return undefined
   },
+  /** Its first table takes it seconds on a busy machine: Java loads its classes, SQLite among them. */
+  async initialize(url) {
+    const TableName = 'warm-up'
+    const AttributeName = 'key'
+    const Item = { key: { S: 'k' } }
+    await request(url, 'CreateTable', {
+      TableName,
+      BillingMode: 'PAY_PER_REQUEST',
+      AttributeDefinitions: [{ AttributeName, AttributeType: 'S' }],
+      KeySchema: [{ AttributeName, KeyType: 'HASH' }],
+    })
+    await request(url, 'PutItem', { TableName, Item })
+    await request(url, 'GetItem', { TableName, Key: Item })
+    await request(url, 'DeleteTable', { TableName })
+  },
+}
+
+/** It wants a signature, and does not look at it. */
+async function request(url: string, action: string, body: object): Promise<void> {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-amz-json-1.0',
+      'x-amz-target': `DynamoDB_20120810.${action}`,
+      authorization:
+        'AWS4-HMAC-SHA256 Credential=local/20200101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0',
+    },
+    body: JSON.stringify(body),
+  })
+  if (!response.ok) throw new Error(`${action}: ${await response.text()}`)
 }
 
 function withJar(java: Program, jar: string): Program {

@@ -1,0 +1,236 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type CacheBackend, CacheError, createCache } from '@cachekit/core'
+import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
+import { DynamoDBBackend, type DynamoDBBackendOptions } from '../src/index.ts'
+import { local } from './fixtures/local.ts'
+
+// Jest fails a case during which a rejection is unhandled or an exception is not caught.
+
+const timeout = 1000
+/** When a call must have settled at the latest. */
+const limit = 1.2 * timeout
+/** How soon after an outage a backend must serve again. */
+const recovery = 2000
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value)
+const range = (length: number): string[] => Array.from({ length }, (_, index) => `key-${index}`)
+
+const opened: { close(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close()
+})
+
+async function ownServer(): Promise<Server> {
+  const server = await startServer('dynamodb')
+  opened.push(server)
+  await warmUp(server)
+  return server
+}
+
+async function restart(server: Server): Promise<void> {
+  await server.restart()
+  await warmUp(server)
+}
+
+/** The first requests after a start take seconds on a busy machine: the server's Java loads its classes. */
+async function warmUp(server: Server): Promise<void> {
+  const first = new DynamoDBBackend({ ...local(server.url), namespace: 'warm-up', timeout: 20_000 })
+  await Promise.all(callAll(first))
+  await first.close()
+}
+
+function open(options: DynamoDBBackendOptions): DynamoDBBackend {
+  const backend = new DynamoDBBackend({ timeout, ...options })
+  opened.push(backend)
+  return backend
+}
+
+interface Settled {
+  readonly values: unknown[]
+  readonly errors: CacheError[]
+}
+
+/** What became of the calls; fails unless each settled within the limit, by a `CacheError` if at all. */
+async function settled(calls: Promise<unknown>[]): Promise<Settled> {
+  const start = performance.now()
+  const late: number[] = []
+  const results = await Promise.allSettled(
+    calls.map(call =>
+      call.finally(() => {
+        const duration = performance.now() - start
+        if (duration > limit) late.push(duration)
+      }),
+    ),
+  )
+  expect(late).toEqual([])
+  const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
+  for (const error of errors) expect(error).toBeInstanceOf(CacheError)
+  return { values: results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : [])), errors }
+}
+
+/** Calls until the call resolves, at most for `patience` milliseconds; every rejection must be one of an outage. */
+async function worksAgain<T>(call: () => Promise<T>, patience = recovery): Promise<T> {
+  const end = performance.now() + patience
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      expect(['CACHE_UNAVAILABLE', 'CACHE_TIMEOUT']).toContain((error as CacheError).code)
+      if (performance.now() > end) throw error
+      await sleep(20)
+    }
+  }
+}
+
+/** One call of each kind of operation. */
+const operations: Readonly<Record<string, (backend: CacheBackend) => Promise<unknown>>> = {
+  get: backend => backend.get('key-0'),
+  getEntry: backend => backend.getEntry('key-0'),
+  getMany: backend => backend.getMany(range(10)),
+  has: backend => backend.has('key-0'),
+  set: backend => backend.set('written', bytes('1')),
+  setMany: backend => backend.setMany(range(10).map(key => [`written ${key}`, bytes('1')])),
+  add: backend => backend.add('added', bytes('1')),
+  compareAndSet: backend => backend.compareAndSet('key-0', bytes('x'), bytes('y')),
+  compareAndDelete: backend => backend.compareAndDelete('key-0', bytes('x')),
+  increment: backend => backend.increment('counter'),
+  touch: backend => backend.touch('key-0', { ttl: undefined }),
+  delete: backend => backend.delete('absent'),
+  deleteMany: backend => backend.deleteMany(['absent']),
+  clear: backend => backend.namespace('empty').clear(),
+  keys: async backend => {
+    for await (const _ of backend.namespace('empty').keys());
+  },
+}
+const writes = ['set', 'setMany', 'add', 'compareAndSet', 'compareAndDelete', 'increment', 'touch', 'delete']
+
+const callAll = (backend: CacheBackend): Promise<unknown>[] => Object.values(operations).map(call => call(backend))
+
+describeService('dynamodb', () => {
+  test.each([true, false])(
+    'a server that starts after the backend is used as soon as it is there (provision: %s)',
+    async provision => {
+      const server = await ownServer()
+      await server.stop()
+      const backend = open({ ...local(server.url), provision })
+      for (let round = 0; round < 3; round++) {
+        const { values, errors } = await settled(callAll(backend))
+        expect(values).toEqual([])
+        expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
+        for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
+          expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
+        }
+      }
+      await restart(server)
+      expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+    },
+    30_000,
+  )
+
+  test('calls under way when the server is killed settle, and none claims to be undone', async () => {
+    const server = await ownServer()
+    const backend = open(local(server.url))
+    await backend.set('k', bytes('1'))
+    await server.freeze()
+    const calls = settled(range(40).map(key => backend.set(key, bytes('1'))))
+    await sleep(100)
+    await server.kill()
+    const { values, errors } = await calls
+    expect(values).toEqual([])
+    expect(new Set(errors.map(error => `${error.code} ${error.outcome}`))).toEqual(
+      new Set(['CACHE_UNAVAILABLE unknown']),
+    )
+    await restart(server)
+    await worksAgain(() => backend.set('k', bytes('2')))
+    expect(text(await backend.get('k'))).toBe('2')
+  }, 30_000)
+
+  test('a server killed under load leaves no call behind', async () => {
+    const server = await ownServer()
+    const backend = open(local(server.url))
+    await backend.setMany(range(20).map(key => [key, bytes(key)]))
+    let over = false
+    const workers = range(20).map(async key => {
+      let count = 0
+      for (; !over; count++) {
+        const { values } = await settled([backend.get(key)])
+        for (const value of values) expect(text(value as Uint8Array | undefined)).toBe(key)
+        await sleep(5)
+      }
+      return count
+    })
+    await sleep(200)
+    await server.kill()
+    await sleep(200)
+    await restart(server)
+    await sleep(200)
+    over = true
+    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
+    expect(text(await worksAgain(() => backend.get('key-0')))).toBe('key-0')
+  }, 30_000)
+
+  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
+    const server = await ownServer()
+    const backend = open(local(server.url))
+    const keys = range(50)
+    await backend.setMany(keys.map(key => [key, bytes(key)]))
+    await server.freeze()
+    for (let round = 0; round < 2; round++) {
+      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
+      expect(values).toEqual([])
+      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
+    }
+    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
+    const thawing = keys.map(key => backend.get(key).then(text, () => key))
+    await server.resume()
+    expect(await Promise.all(thawing)).toEqual(keys)
+    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
+    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
+  }, 30_000)
+
+  test('a restart costs nothing but the calls in between', async () => {
+    const server = await ownServer()
+    const backend = open(local(server.url))
+    await backend.set('k', bytes('1'))
+    await restart(server)
+    expect(text(await worksAgain(() => backend.get('k')))).toBe('1')
+    for (const call of Object.values(operations)) await worksAgain(() => call(backend))
+  }, 30_000)
+
+  test('an increment whose answer is lost is not applied twice', async () => {
+    const server = await ownServer()
+    const proxy = await FaultProxy.start(server)
+    opened.push(proxy)
+    const backend = open(local(`http://${proxy.host}:${proxy.port}`))
+    for (let index = 0; index < 10; index++) await backend.increment('counter')
+    await proxy.inject({ dropAnswers: true })
+    const { values, errors } = await settled(range(20).map(() => backend.increment('counter')))
+    expect(values).toEqual([])
+    expect(new Set(errors.map(error => error.outcome))).toEqual(new Set(['unknown']))
+    await proxy.heal()
+    expect(text(await worksAgain(() => backend.get('counter')))).toBe('30')
+  }, 30_000)
+
+  describe('getOrSet answers within a second with what the loader loads', () => {
+    test.each<[string, (server: Server) => Promise<void>]>([
+      ['killed', server => server.kill()],
+      ['frozen', server => server.freeze()],
+    ])(
+      'while the server is %s',
+      async (_what, hurt) => {
+        const server = await ownServer()
+        const cache = createCache({ backend: open({ ...local(server.url), timeout: 2000 }), ttl: '1m' })
+        opened.push(cache)
+        await cache.getOrSet('before', () => 'loaded')
+        await hurt(server)
+        for (const key of ['a', 'b', 'before']) {
+          const start = performance.now()
+          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
+          expect(performance.now() - start).toBeLessThan(1000)
+        }
+      },
+      30_000,
+    )
+  })
+})
