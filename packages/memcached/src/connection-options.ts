@@ -3,7 +3,7 @@ import Memcached from 'memcached'
 
 /** What CacheKit knows a client of the package `memcached` by. */
 export interface MemcachedClient {
-  getMulti(keys: string[], callback: (...answer: never[]) => void): void
+  touch(key: string, lifetime: number, callback: (error: unknown) => void): void
   end(): void
 }
 

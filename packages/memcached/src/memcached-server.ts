@@ -1,4 +1,4 @@
-import { isIPv6, type NetConnectOpts } from 'node:net'
+import type { NetConnectOpts } from 'node:net'
 import { CacheError } from '@cachekit/core'
 import { assertDone } from './errors.ts'
 import { Link } from './link.ts'
@@ -166,6 +166,6 @@ function generationsIn(reply: Reply, keys: readonly string[]): string[] | undefi
 
 function toConnectOptions(address: string): NetConnectOpts {
   if (address.startsWith('/')) return { path: address }
-  const [, name = address, port = '11211'] = /^(.*):(\d+)$/.exec(isIPv6(address) ? `[${address}]:11211` : address) ?? []
+  const [, name = address, port = '11211'] = /^(.*):(\d+)$/.exec(address) ?? []
   return { host: name.replace(/^\[|\]$/g, ''), port: Number(port) }
 }
