@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describeService } from '@cachekit/testing'
+import { describeService, type ServiceName } from '@cachekit/testing'
 
 const root = join(__dirname, '../..')
 /** Below this folder, so that the snippets find the packages. */
@@ -12,13 +12,16 @@ const folder = join(__dirname, '../.snippets')
 const TIMEOUT = 120_000
 const BLOCK = /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$/gm
 
-const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis}/README.md'], { cwd: root }).sort()
+const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis,memcached}/README.md'], {
+  cwd: root,
+}).sort()
 const snippets = documents.flatMap(document => {
   const text = readFileSync(join(root, document), 'utf8')
   return Array.from(text.matchAll(BLOCK), ([, given = '', code = ''], index) => {
     const file = join(folder, `${document.replaceAll(/[/.]/g, '-')}-${index + 1}.mts`)
     // Imports come first wherever they stand; the snippet is a module also if it has none.
-    return { title: `${document}, snippet ${index + 1}`, file, code: `${given}\n${code}\nexport {}\n` }
+    const service: ServiceName = document.includes('memcached') ? 'memcached' : 'redis'
+    return { title: `${document}, snippet ${index + 1}`, file, service, code: `${given}\n${code}\nexport {}\n` }
   })
 })
 
@@ -45,13 +48,18 @@ test(
   TIMEOUT,
 )
 
-describeService('redis', ({ url }) => {
-  test.each(snippets)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
+// The server that a snippet takes from its environment.
+for (const service of ['redis', 'memcached'] satisfies ServiceName[]) {
+  describeService(service, ({ url, host, port }) => {
+    const own = snippets.filter(snippet => snippet.service === service)
+    test.each(own)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
 
-  beforeAll(() => {
-    process.env.REDIS_URL = url
+    beforeAll(() => {
+      process.env.REDIS_URL = url
+      process.env.MEMCACHED_SERVER = `${host}:${port}`
+    })
   })
-})
+}
 
 /** Fails with what the command printed. */
 function run(command: string, ...options: string[]): void {

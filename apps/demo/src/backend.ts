@@ -1,4 +1,5 @@
 import type { CacheBackend } from '@cachekit/core'
+import { MemcachedBackend } from '@cachekit/memcached'
 import { InMemoryBackend } from '@cachekit/memory'
 import { RedisBackend } from '@cachekit/redis'
 
@@ -11,6 +12,10 @@ const namespace = 'cachekit-demo'
 const stores = {
   memory: { create: () => new InMemoryBackend({ namespace }) },
   redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
+  memcached: {
+    url: 'memcached://127.0.0.1:11211',
+    create: url => new MemcachedBackend({ namespace, servers: new URL(url).host }),
+  },
 } satisfies Record<string, Store>
 
 /** A store and, if it is a server, where it is when `--url` does not say otherwise. */

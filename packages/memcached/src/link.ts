@@ -52,8 +52,9 @@ export class Link {
       if (this.#failure !== undefined) throw this.#failure
       if (this.#waiting.length === 0) this.#lastHeard = performance.now()
       this.#waiting.push({ replies: [], count: commands.length, resolve, reject })
-      this.#cork()
-      for (const command of commands) this.#socket.write(command as string, 'latin1')
+      // A lone call need not wait for others.
+      if (this.#waiting.length > 1) this.#cork()
+      this.#socket.write(joined(commands) as string, 'latin1')
     })
   }
 
@@ -144,4 +145,10 @@ export class Link {
       this.#socket.uncork()
     })
   }
+}
+
+/** One write for all: each would be a system call of its own. */
+function joined(commands: readonly Command[]): Command {
+  if (commands.every(command => typeof command === 'string')) return commands.join('')
+  return Buffer.concat(commands.map(command => (typeof command === 'string' ? Buffer.from(command) : command)))
 }

@@ -109,10 +109,11 @@ export class MemcachedBackend extends BaseBackend {
         const { replies, generation } = await server.run(prefix, tag =>
           chunks.map(chunk => gets(chunk.map(({ name }) => entryKey(name, tag)))),
         )
-        for (const [index, { items, ...reply }] of replies.entries()) {
+        for (const [index, chunk] of chunks.entries()) {
+          const reply = replies[index] as Reply
           assertDone(reply)
-          for (const { id, name } of chunks[index] as Place[]) {
-            const item = items.get(entryKey(name, generation.tag))
+          for (const { id, name } of chunk) {
+            const item = reply.items.get(entryKey(name, generation.tag))
             const entry = item && decodeOrMiss(item.value)
             if (entry !== undefined) entries.set(id, entry)
           }
@@ -243,7 +244,11 @@ export class MemcachedBackend extends BaseBackend {
 
   async #read(place: Place): Promise<Found | undefined> {
     const { server, prefix, name } = place
-    const { replies, generation } = await server.run(prefix, tag => [gets([entryKey(name, tag)])])
+    const { replies, generation } = await server.run(
+      prefix,
+      () => [],
+      tag => [entryKey(name, tag)],
+    )
     return toFound(place, generation, replies[0] as Reply)
   }
 

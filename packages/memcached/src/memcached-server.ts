@@ -81,12 +81,17 @@ export class MemcachedServer {
    * met only entries that were cleared, and no one will ever see what they did.
    *
    * @param commands Makes the commands for the tag that keys end with.
+   * @param read Makes keys that are read with the generations; the last reply has them.
    */
-  async run(prefix: string, commands: (tag: string) => readonly Command[]): Promise<Answer> {
+  async run(
+    prefix: string,
+    commands: (tag: string) => readonly Command[],
+    read?: (tag: string) => readonly string[],
+  ): Promise<Answer> {
     const end = performance.now() + this.#timeout
     while (performance.now() < end) {
       const generation = await this.#generation(this.#namespace(prefix))
-      const replies = await this.runIn(generation, prefix, commands(generation.tag))
+      const replies = await this.runIn(generation, prefix, commands(generation.tag), read?.(generation.tag))
       if (replies !== undefined) return { replies, generation }
     }
     throw new CacheError({
@@ -104,11 +109,13 @@ export class MemcachedServer {
     generation: Generation,
     prefix: string,
     commands: readonly Command[],
+    read?: readonly string[],
   ): Promise<readonly Reply[] | undefined> {
     const namespace = this.#namespace(prefix)
     const link = await this.open()
-    const replies = await link.request([...commands, namespace.getGenerations])
-    const values = generationsIn(replies.pop() as Reply, namespace.keys)
+    const last = read === undefined ? namespace.getGenerations : gets([...read, ...namespace.keys])
+    const replies = await link.request([...commands, last])
+    const values = generationsIn(replies.at(-1) as Reply, namespace.keys)
     if (values?.every((value, index) => value === generation.values[index])) return replies
     namespace.generation = values && Promise.resolve({ values, tag: tagOf(values) })
     return undefined

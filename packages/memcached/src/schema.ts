@@ -76,7 +76,11 @@ export function decodeRecord(record: Buffer): StoredEntry {
   const header = record.toString('latin1', 0, end)
   const expiresAt = /^ck1 \d+$/.test(header) ? Number(header.slice(MAGIC.length)) : Number.NaN
   if (end < 0 || Number.isNaN(expiresAt)) {
-    throw new CacheError({ code: 'CACHE_CORRUPT_ENTRY', message: 'The stored record was not written by CacheKit.' })
+    throw new CacheError({
+      code: 'CACHE_CORRUPT_ENTRY',
+      message: 'The stored record was not written by CacheKit; set or delete replaces it.',
+      outcome: 'not-applied',
+    })
   }
   // A copy: the record is part of a block that holds what else came from the server.
   const value = Buffer.from(record.subarray(end + 1))
