@@ -11,6 +11,7 @@ const drivers: Readonly<Record<string, readonly string[]>> = {
   '@cachekit/core': [],
   '@cachekit/dynamodb': ['@aws-sdk/client-dynamodb'],
   '@cachekit/memory': [],
+  '@cachekit/memcached': ['memcached'],
   '@cachekit/redis': ['ioredis'],
   '@cachekit/postgres': ['pg', '@types/pg'],
 }

@@ -11,6 +11,7 @@ const packages = [
   '@cachekit/core',
   '@cachekit/memory',
   '@cachekit/redis',
+  '@cachekit/memcached',
   'lru-cache',
   'keyv',
   'cacheable',

@@ -1,0 +1,349 @@
+import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type CacheBackend, CacheError, createCache } from '@cachekit/core'
+import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
+import { MemcachedBackend, type MemcachedBackendOptions } from '../src/index.ts'
+import { countsOf, keysIn } from './ask.ts'
+
+// Jest fails a case during which a rejection is unhandled or an exception is not caught.
+
+const timeout = 1000
+/** When a call must have settled at the latest. */
+const limit = 1.2 * timeout
+/** How soon after an outage a backend must serve again. */
+const recovery = 2000
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value)
+const range = (length: number): string[] => Array.from({ length }, (_, index) => `key-${index}`)
+
+const opened: { close(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close()
+})
+
+async function ownServer(): Promise<Server> {
+  const server = await startServer('memcached')
+  opened.push(server)
+  return server
+}
+
+function open(options: MemcachedBackendOptions): MemcachedBackend {
+  const backend = new MemcachedBackend({ timeout, ...options })
+  opened.push(backend)
+  return backend
+}
+
+const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`
+
+interface Settled {
+  readonly values: unknown[]
+  readonly errors: CacheError[]
+}
+
+/** What became of the calls; fails unless each settled within the limit, by a `CacheError` if at all. */
+async function settled(calls: Promise<unknown>[]): Promise<Settled> {
+  const start = performance.now()
+  const late: number[] = []
+  const results = await Promise.allSettled(
+    calls.map(call =>
+      call.finally(() => {
+        const duration = performance.now() - start
+        if (duration > limit) late.push(duration)
+      }),
+    ),
+  )
+  expect(late).toEqual([])
+  const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
+  for (const error of errors) expect(error).toBeInstanceOf(CacheError)
+  return { values: results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : [])), errors }
+}
+
+/** Calls until the call resolves, at most for `patience` milliseconds; every rejection must be one of an outage. */
+async function worksAgain<T>(call: () => Promise<T>, patience = recovery): Promise<T> {
+  const end = performance.now() + patience
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      expect(['CACHE_UNAVAILABLE', 'CACHE_TIMEOUT']).toContain((error as CacheError).code)
+      if (performance.now() > end) throw error
+      await sleep(20)
+    }
+  }
+}
+
+/** One call of each kind of operation. */
+const operations: Readonly<Record<string, (backend: CacheBackend) => Promise<unknown>>> = {
+  get: backend => backend.get('key-0'),
+  getEntry: backend => backend.getEntry('key-0'),
+  getMany: backend => backend.getMany(range(10)),
+  has: backend => backend.has('key-0'),
+  set: backend => backend.set('written', bytes('1')),
+  setMany: backend => backend.setMany(range(10).map(key => [`written ${key}`, bytes('1')])),
+  add: backend => backend.add('added', bytes('1')),
+  compareAndSet: backend => backend.compareAndSet('key-0', bytes('x'), bytes('y')),
+  compareAndDelete: backend => backend.compareAndDelete('key-0', bytes('x')),
+  increment: backend => backend.increment('counter'),
+  touch: backend => backend.touch('key-0', { ttl: undefined }),
+  delete: backend => backend.delete('absent'),
+  deleteMany: backend => backend.deleteMany(['absent']),
+  clear: backend => backend.namespace('empty').clear(),
+}
+const writes = ['set', 'setMany', 'add', 'compareAndSet', 'compareAndDelete', 'increment', 'touch', 'delete']
+
+const callAll = (backend: CacheBackend): Promise<unknown>[] => Object.values(operations).map(call => call(backend))
+
+describeService('memcached', () => {
+  test('a server that starts after the backend is used as soon as it is there', async () => {
+    const server = await ownServer()
+    await server.stop()
+    const backend = open({ servers: at(server) })
+    for (let round = 0; round < 3; round++) {
+      const { values, errors } = await settled(callAll(backend))
+      expect(values).toEqual([])
+      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
+      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
+        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
+      }
+    }
+    await server.restart()
+    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+  }, 30_000)
+
+  test('calls under way when the server is killed settle, and none claims to be undone', async () => {
+    const server = await ownServer()
+    const backend = open({ servers: at(server) })
+    await backend.set('k', bytes('1'))
+    await server.freeze()
+    const calls = settled(range(50).map(key => backend.increment(key)))
+    await sleep(100)
+    await server.kill()
+    const { values, errors } = await calls
+    expect(values).toEqual([])
+    expect(new Set(errors.map(error => `${error.code} ${error.outcome}`))).toEqual(
+      new Set(['CACHE_UNAVAILABLE unknown']),
+    )
+    await server.restart()
+    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+  }, 30_000)
+
+  test('a server killed under load leaves no call behind', async () => {
+    const server = await ownServer()
+    const backend = open({ servers: at(server) })
+    await backend.setMany(range(50).map(key => [key, bytes(key)]))
+    let over = false
+    const workers = range(50).map(async key => {
+      let count = 0
+      for (; !over; count++) {
+        const { values } = await settled([backend.get(key)])
+        // It comes back empty.
+        for (const value of values) expect([key, undefined]).toContain(text(value as Uint8Array | undefined))
+        await sleep(5)
+      }
+      return count
+    })
+    await sleep(100)
+    await server.kill()
+    await sleep(200)
+    await server.restart()
+    await sleep(200)
+    over = true
+    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
+    expect(await worksAgain(() => backend.get('key-0'))).toBeUndefined()
+  }, 30_000)
+
+  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
+    const server = await ownServer()
+    const backend = open({ servers: at(server) })
+    const keys = range(50)
+    await backend.setMany(keys.map(key => [key, bytes(key)]))
+    await server.freeze()
+    for (let round = 0; round < 2; round++) {
+      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
+      expect(values).toEqual([])
+      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
+    }
+    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
+    const thawing = keys.map(key => backend.get(key).then(text, () => key))
+    await server.resume()
+    expect(await Promise.all(thawing)).toEqual(keys)
+    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
+    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
+    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
+  }, 30_000)
+
+  test('after a restart everything works again, on an empty server', async () => {
+    const server = await ownServer()
+    const backend = open({ servers: at(server) })
+    await Promise.all(callAll(backend))
+    await server.restart()
+    await worksAgain(() => backend.get('k'))
+    const { errors } = await settled(callAll(backend))
+    expect(errors).toEqual([])
+    expect(await backend.increment('counter')).toBe(2)
+    await backend.set('k', bytes('1'))
+    expect(await backend.compareAndSet('k', bytes('1'), bytes('2'))).toBe(true)
+  }, 30_000)
+
+  describe('a write is never sent twice', () => {
+    test('when its answer is lost', async () => {
+      const server = await ownServer()
+      const proxy = await FaultProxy.start(server)
+      opened.push(proxy)
+      const backend = open({ servers: at(proxy) })
+      await backend.set('warm', bytes('1'))
+      const before = (await countsOf(server)).cmd_set as number
+      await proxy.inject({ dropAnswers: true })
+      const { values, errors } = await settled(range(50).map(key => backend.add(key, bytes('1'))))
+      expect(values).toEqual([])
+      expect(new Set(errors.map(error => error.outcome))).toEqual(new Set(['unknown']))
+      await proxy.heal()
+      await worksAgain(() => backend.get('warm'))
+      // The server had done them all, once.
+      expect((await backend.getMany(range(50))).map(text)).toEqual(range(50).map(() => '1'))
+      expect((await countsOf(server)).cmd_set).toBe(before + 50)
+    }, 30_000)
+
+    test('when connections are cut in the middle of answers', async () => {
+      const server = await ownServer()
+      const proxy = await FaultProxy.start(server)
+      opened.push(proxy)
+      const backend = open({ servers: at(proxy) })
+      const answered: number[] = []
+      let unknown = 0
+      for (let round = 0; round < 40; round++) {
+        await worksAgain(() => backend.increment('warm'))
+        await proxy.inject(round % 4 === 3 ? { reset: true } : { cutAfter: 1 + round * 100 })
+        const { values, errors } = await settled(range(10).map(() => backend.increment('counter')))
+        answered.push(...(values as number[]))
+        unknown += errors.filter(error => error.outcome === 'unknown').length
+        expect(errors.filter(error => error.code !== 'CACHE_UNAVAILABLE')).toEqual([])
+        await proxy.heal()
+      }
+      await worksAgain(() => backend.get('counter'))
+      const stored = Number(text(await backend.get('counter')))
+      expect(answered.length).toBeGreaterThan(0)
+      expect(unknown).toBeGreaterThan(0)
+      // Every sum was answered once, and nothing was counted that its caller took for undone.
+      expect(new Set(answered).size).toBe(answered.length)
+      expect(stored).toBeGreaterThanOrEqual(answered.length)
+      expect(stored).toBeLessThanOrEqual(answered.length + unknown)
+    }, 60_000)
+  })
+
+  describe('of two servers', () => {
+    let first: Server
+    let second: Server
+    let backend: MemcachedBackend
+    /** Keys on the first server, and keys on the second. */
+    let mine: string[]
+    let others: string[]
+    beforeEach(async () => {
+      ;[first, second] = [await ownServer(), await ownServer()]
+      backend = open({ servers: [at(first), at(second)] })
+      await backend.setMany(range(40).map(key => [key, bytes('before')]))
+      const stored = await keysIn(first)
+      mine = range(40).filter(key => stored.some(each => each.startsWith(`cachekit:${key}#`)))
+      others = range(40).filter(key => !mine.includes(key))
+    }, 60_000)
+
+    test('one that is killed and brought back returns no old value, and hands its keys to nobody', async () => {
+      const [key = ''] = mine
+      for (let round = 0; round < 8; round++) {
+        await first.kill()
+        const { values, errors } = await settled([
+          backend.get(key),
+          backend.getMany(mine),
+          backend.set(key, bytes('lost')),
+          backend.add(`${key}`, bytes('lost')),
+        ])
+        expect(values).toEqual([])
+        expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
+        // Those of the other go on.
+        expect((await backend.getMany(others)).map(text)).toEqual(others.map(() => 'before'))
+        const error = await backend.getMany(range(40)).catch(reason => reason)
+        expect([error.code, new Set(error.keys)]).toEqual(['CACHE_BATCH_FAILED', new Set(mine)])
+        await first.restart()
+        expect(await worksAgain(() => backend.get(key))).toBeUndefined()
+        await backend.set(key, bytes(`${round}`))
+        expect(text(await backend.get(key))).toBe(`${round}`)
+      }
+      expect((await keysIn(second)).filter(each => each.startsWith(`cachekit:${key}#`))).toEqual([])
+    }, 60_000)
+
+    test('a frozen one costs only calls for its own keys, and clear() does not claim to have reached it', async () => {
+      await first.freeze()
+      const start = performance.now()
+      expect((await backend.getMany(others)).map(text)).toEqual(others.map(() => 'before'))
+      expect(performance.now() - start).toBeLessThan(timeout / 2)
+      const { values, errors } = await settled([backend.clear(), ...mine.map(key => backend.get(key))])
+      expect(values).toEqual([])
+      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
+      expect(errors.find(error => error.operation === 'clear')?.outcome).toBe('unknown')
+      await first.resume()
+      await worksAgain(() => backend.clear())
+      expect((await backend.getMany(range(40))).filter(Boolean)).toEqual([])
+    }, 30_000)
+
+    test('one that was never there does not keep the other from serving', async () => {
+      await first.kill()
+      const late = open({ servers: [at(first), at(second)] })
+      await late.open()
+      expect((await late.getMany(others)).map(text)).toEqual(others.map(() => 'before'))
+      const { errors } = await settled([late.get(mine[0] as string)])
+      expect(errors.map(error => error.code)).toEqual(['CACHE_UNAVAILABLE'])
+      const cleared = await late.clear().catch(reason => reason)
+      expect(cleared).toMatchObject({ code: 'CACHE_UNAVAILABLE', outcome: 'unknown' })
+      await first.restart()
+      expect(await worksAgain(() => late.get(mine[0] as string))).toBeUndefined()
+      expect((await late.getMany(others)).filter(Boolean)).toEqual([])
+    }, 30_000)
+  })
+
+  test('no program is started to look for a server, as the driver starts `ping`', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'cachekit-'))
+    await writeFile(join(folder, 'ping'), `#!/bin/sh\necho pinged > ${folder}/pinged\n`, { mode: 0o755 })
+    const { PATH } = process.env
+    process.env.PATH = `${folder}:${PATH}`
+    try {
+      const server = await ownServer()
+      // Options with which the driver would look after the first failure.
+      const clientOptions = { failures: 0, retry: 1, reconnect: 10, timeout: 100, retries: 0 }
+      const backend = open({ servers: at(server), clientOptions })
+      await backend.set('k', bytes('1'))
+      await server.kill()
+      for (let round = 0; round < 10; round++) await settled([backend.get('k')])
+      await sleep(200)
+      await server.restart()
+      expect(await worksAgain(() => backend.get('k'))).toBeUndefined()
+      expect((await readdir(folder)).sort()).toEqual(['ping'])
+    } finally {
+      process.env.PATH = PATH
+    }
+  }, 30_000)
+
+  describe('getOrSet answers within a second with what the loader loads', () => {
+    test.each<[string, (server: Server) => Promise<void>]>([
+      ['killed', server => server.kill()],
+      ['frozen', server => server.freeze()],
+    ])(
+      'while the server is %s',
+      async (_what, hurt) => {
+        const server = await ownServer()
+        const cache = createCache({ backend: new MemcachedBackend({ servers: at(server) }), ttl: '1m' })
+        opened.push(cache)
+        await cache.getOrSet('before', () => 'loaded')
+        await hurt(server)
+        for (const key of ['a', 'b', 'before']) {
+          const start = performance.now()
+          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
+          expect(performance.now() - start).toBeLessThan(1000)
+        }
+      },
+      30_000,
+    )
+  })
+})
