@@ -1,12 +1,12 @@
 import type { Codec } from './codec.ts'
 import { CacheError, isCacheError } from './errors.ts'
-import { height, typeName, valueTypes } from './value-types.ts'
+import { height, typeName, type ValueType, valueTypes } from './value-types.ts'
 
 // A value is stored as plain JSON where that gives it back exactly. Otherwise in the typed form, '~' and JSON, in which
 //
-//   {"~Date":"2024-02-29T12:00:00.000Z"}   one key with one '~' is a value that JSON does not have,
-//   [1,{"~hole":null},3]                   also an element that is missing,
-//   {"~~key":1}                            and a key of the user's that starts with '~' has one more.
+//   {"~Date":1709208000000}   one key with one '~' is a value that JSON does not have,
+//   [1,{"~hole":null},3]      also an element that is missing,
+//   {"~~key":1}               and a key of the user's that starts with '~' has one more.
 
 /** Deeper values are refused, and with them those that contain themselves. */
 const MAX_DEPTH = 500
@@ -66,6 +66,33 @@ export function clone<T>(value: T): T {
     throw notSerializable(error)
   }
 }
+
+/** The same for a value that `clone` gave, which needs no checks: several times faster for many small objects. */
+export function cloneAgain<T>(value: T): T {
+  return copyClone(value) as T
+}
+
+function copyClone(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) {
+    const result = value.slice()
+    for (let index = 0; index < result.length; index++) {
+      if (isObject(result[index])) result[index] = copyClone(result[index])
+    }
+    return result
+  }
+  if (getPrototypeOf(value) === Object.prototype) {
+    const result: PlainObject = { ...value }
+    for (const key of keys(result)) {
+      if (isObject(result[key])) result[key] = copyClone(result[key])
+    }
+    return result
+  }
+  const type = valueTypes.get(typeName(value)) as ValueType
+  return type.copy ? type.copy(value as never) : type.make(copyClone(type.take(value as never)))
+}
+
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null
 
 /** Whether JSON gives `value` back exactly. */
 function isJson(value: unknown, depth: number): boolean {
@@ -186,8 +213,8 @@ function revive(node: unknown): unknown {
   }
   const result = node as PlainObject
   const names = keys(result)
-  const [first] = names
-  if (names.length === 1 && first !== undefined && /^~[^~]/.test(first)) {
+  const [first = ''] = names
+  if (names.length === 1 && first.startsWith('~') && !first.startsWith('~~')) {
     const type = valueTypes.get(first.slice(1))
     if (type === undefined) throw new TypeError('This type is not known here.')
     return type.make(revive(result[first]))

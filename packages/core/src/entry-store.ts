@@ -1,8 +1,9 @@
 import type { CacheBackend, LiveEntry, LiveStore, StoredEntry } from './backend.ts'
 import type { Awaitable } from './cache.ts'
 import type { Codec } from './codec.ts'
-import { clone, defaultCodec } from './default-codec.ts'
+import { clone, cloneAgain, defaultCodec } from './default-codec.ts'
 import { CacheError, isCacheError } from './errors.ts'
+import { estimateSize } from './estimate-size.ts'
 import { decodeRecord, type EntryRecord, encodeRecord, isInteger, newId } from './record.ts'
 
 const NO_TAGS: ReadonlyMap<string, string> = new Map()
@@ -97,12 +98,17 @@ export class EncodedEntries implements EntryStore {
 export class LiveEntries implements EntryStore {
   readonly #live: LiveStore
   readonly #backend: CacheBackend
+  /** Copies a caller's value. */
+  readonly #keep: (value: unknown) => unknown
+  /** Copies a kept value. */
   readonly #copy: (value: unknown) => unknown
 
   constructor(live: LiveStore, backend: CacheBackend) {
     this.#live = live
     this.#backend = backend
-    this.#copy = live.isolation === 'clone' ? clone : value => value
+    const share = (value: unknown): unknown => value
+    this.#keep = live.isolation === 'clone' ? clone : share
+    this.#copy = live.isolation === 'clone' ? cloneAgain : share
   }
 
   /** The stored value, if it is a live one of ours; what `getOrSet` looks at before anything else. */
@@ -132,7 +138,7 @@ export class LiveEntries implements EntryStore {
   }
 
   prepare(_key: string, value: unknown): PreparedValue {
-    const kept = this.#copy(value)
+    const kept = this.#keep(value)
     return {
       set: ttl => this.#live.set(_key, this.#entry(kept, ttl)),
       add: ttl => this.#live.swap(_key, undefined, this.#entry(kept, ttl)),
@@ -178,9 +184,9 @@ export class Entry implements LiveEntry {
     this.expiresAt = expiresAt
   }
 
-  /** The size of the record; only asked for where the backend counts bytes. */
+  /** Only asked for where the backend counts bytes. */
   get size(): number {
-    return this.encode().byteLength
+    return estimateSize(this.value)
   }
 
   encode(): Uint8Array {

@@ -19,6 +19,7 @@ const NEWLINE = 10
 const INTEGER = /^(?:0|-?[1-9]\d*)$/
 /** The length of -9007199254740991. */
 const MAX_INTEGER_BYTES = 17
+const TIME = /^\d{1,15}$/
 const NONE = '-'
 const NO_TAGS: ReadonlyMap<string, string> = new Map()
 
@@ -70,37 +71,28 @@ export function decodeRecord(bytes: Uint8Array): EntryRecord | IntegerRecord {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const end = buffer.indexOf(NEWLINE)
   if (end === -1) return decodeInteger(buffer)
-  const [format = '', sum, ...fields] = buffer.toString('latin1', 0, end).split(' ')
+  const fields = buffer.toString('latin1', 0, end).split(' ')
+  const [format = '', sum, kind, id = '', freshUntil = '', expiresAt = '', codec = '', tags = ''] = fields
   if (format !== FORMAT) throw corrupt(/^ck\d+$/.test(format) ? 'is of a later version' : 'is not ours')
   // Compared as text: as numbers, `a` and `A`, which are one bit apart, would be the same.
   if (sum !== checksum(buffer)) throw corrupt('is damaged')
-  try {
-    return { ...parseFields(fields), payload: buffer.subarray(end + 1) }
-  } catch {
-    throw corrupt('has fields that make no sense')
-  }
-}
-
-const checksum = (record: Buffer): string => crc32(record.subarray(CHECKED_FROM)).toString(16).padStart(8, '0')
-
-function parseFields([kind, id = '', freshUntil = '', expiresAt = '', codec = '', tags = '']: string[]): Omit<
-  EntryRecord,
-  'payload'
-> {
-  if (kind !== 'entry' && kind !== 'lease') throw new TypeError(`There is no such kind.`)
+  if (kind !== 'entry' && kind !== 'lease') throw corrupt('is of no kind that there is')
   return {
     kind,
     id,
     freshUntil: parseTime(freshUntil),
     expiresAt: parseTime(expiresAt),
-    codec: decodeURIComponent(codec),
     tags: parseTags(tags),
+    codec: decode(codec),
+    payload: buffer.subarray(end + 1),
   }
 }
 
+const checksum = (record: Buffer): string => crc32(record.subarray(CHECKED_FROM)).toString(16).padStart(8, '0')
+
 function parseTime(text: string): number | undefined {
   if (text === NONE) return undefined
-  if (!/^\d{1,15}$/.test(text)) throw new TypeError('This is no time.')
+  if (!TIME.test(text)) throw corrupt('has a time that is none')
   return Number(text)
 }
 
@@ -111,11 +103,19 @@ function parseTags(text: string): ReadonlyMap<string, string> {
   if (text === NONE) return NO_TAGS
   const tags = new Map<string, string>()
   for (const pair of text.split('&')) {
-    const [tag, token] = pair.split('=').map(decodeURIComponent)
-    if (tag === undefined || token === undefined) throw new TypeError('This is no tag with its token.')
-    tags.set(tag, token)
+    const [tag, token] = pair.split('=')
+    if (tag === undefined || token === undefined) throw corrupt('has a tag without a token')
+    tags.set(decode(tag), decode(token))
   }
   return tags
+}
+
+function decode(component: string): string {
+  try {
+    return decodeURIComponent(component)
+  } catch {
+    throw corrupt('has a field with a wrong escape')
+  }
 }
 
 function decodeInteger(bytes: Buffer): IntegerRecord {

@@ -111,10 +111,11 @@ export const valueTypes: ReadonlyMap<string, ValueType> = new Map(
     Date: {
       // The dates of fake timers (Jest, Sinon) are of a subclass, but say `constructor: Date`.
       is: value => types.isDate(value) && (height(value) === 2 || hasOwn(value, 'constructor')),
-      take: (value: Date) => (Number.isNaN(value.getTime()) ? null : value.toISOString()),
+      // Milliseconds, not ISO 8601: writing and reading that takes ten times as long as all the rest.
+      take: (value: Date) => (Number.isNaN(value.getTime()) ? null : value.getTime()),
       make: parts => {
-        const date = new Date(parts === null ? Number.NaN : string(parts))
-        check(parts === null || date.toISOString() === parts)
+        const date = new Date((parts ?? Number.NaN) as number)
+        check(parts === null || date.getTime() === parts)
         return date
       },
     },

@@ -8,7 +8,7 @@ import { guard } from './guard.ts'
 import { processTree } from './process-tree.ts'
 import type { Instance } from './server.ts'
 import type { Program, ServiceDefinition } from './service.ts'
-import { unprivilegedUser } from './unprivileged-user.ts'
+import { reachableBy, unprivilegedUser } from './unprivileged-user.ts'
 
 /** How long a server may take to end by itself before it is killed. */
 const stopTimeout = 5_000
@@ -24,15 +24,24 @@ export async function programInstance(
   const data = join(folder, 'data')
   const log = join(folder, 'server.log')
   const user = definition.refusesRoot === true ? await unprivilegedUser() : undefined
-  await mkdir(data)
-  if (user !== undefined) for (const path of [folder, data]) await chown(path, user.uid, user.gid)
-  await definition.prepare?.(program, data, user)
-
+  let prepared: Program | undefined
   let child: ChildProcess | undefined
 
   /** The process as long as it has not ended. */
   const running = (): ChildProcess | undefined =>
     child?.exitCode === null && child.signalCode === null ? child : undefined
+
+  /** Makes the data folder, once, and gives what is needed to the user who will run the program. */
+  async function prepare(): Promise<Program> {
+    await mkdir(data)
+    let reachable = program
+    if (user !== undefined) {
+      for (const path of [folder, data]) await chown(path, user.uid, user.gid)
+      reachable = await reachableBy(user, program, join(folder, 'program'))
+    }
+    await definition.prepare?.(reachable, data, user)
+    return reachable
+  }
 
   async function signal(name: NodeJS.Signals): Promise<void> {
     const pid = running()?.pid
@@ -59,12 +68,14 @@ export async function programInstance(
     version: program.version,
 
     async start() {
+      prepared ??= await prepare()
+      const { file, args = [], env } = prepared
       const output = await open(log, 'a')
       try {
-        child = spawn(program.file, [...(program.args ?? []), ...definition.programArgs(port, data), ...extraArgs], {
+        child = spawn(file, [...args, ...definition.programArgs(port, data), ...extraArgs], {
           ...user,
           cwd: folder,
-          env: { ...process.env, ...program.env },
+          env: { ...process.env, ...env },
           stdio: ['ignore', output.fd, output.fd],
           detached: true, // a process group of its own, so that Ctrl-C reaches the tests only
         })
@@ -72,7 +83,7 @@ export async function programInstance(
       } finally {
         await output.close()
       }
-      if (child.pid === undefined) throw new Error(`${program.file} cannot be run`)
+      if (child.pid === undefined) throw new Error(`${file} cannot be run`)
       child.unref() // the guard ends it
       const watching = guard('kill -s KILL -- "-$1"; sleep 0.1; rm -rf -- "$2"', `${child.pid}`, folder)
       child.once('exit', watching.dismiss)

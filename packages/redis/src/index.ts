@@ -1,0 +1,2 @@
+export type { RedisClient } from './client.ts'
+export { RedisBackend, type RedisBackendOptions } from './redis-backend.ts'
