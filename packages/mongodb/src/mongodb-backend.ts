@@ -134,7 +134,15 @@ export class MongoDBBackend extends BaseBackend {
 
   protected override async _set(id: string, entry: NewEntry): Promise<void> {
     const pipeline = replaceWith(entry)
-    await this.#untilInserted(() => this.#collection.updateOne({ _id: id }, pipeline, { upsert: true }))
+    for (;;) {
+      try {
+        await this.#collection.updateOne({ _id: id }, pipeline, { upsert: true })
+        return
+      } catch (error) {
+        // Of two upserts at once that both insert, the second one now finds a document to update.
+        if (!isDuplicateKey(error)) throw error
+      }
+    }
   }
 
   protected override async _setMany(
@@ -175,12 +183,15 @@ export class MongoDBBackend extends BaseBackend {
     }
   }
 
-  protected override async _add(id: string, entry: NewEntry): Promise<boolean> {
-    return this.#insertedOr(false, async () => {
-      // With a live document the filter finds nothing, and the insert that follows meets its _id.
-      await this.#collection.updateOne({ _id: id, ...EXPIRED }, replaceWith(entry), { upsert: true })
-      return true
-    })
+  protected override async _add(id: string, entry: NewEntry, progress: Progress): Promise<boolean> {
+    const pipeline = replaceWith(entry)
+    for (;;) {
+      if (await this.#insert(id, pipeline)) return true
+      if (await this._has(id)) return false
+      const { matchedCount } = await this.#collection.updateOne({ _id: id, ...EXPIRED }, pipeline)
+      if (matchedCount === 1) return true
+      progress()
+    }
   }
 
   protected override async _compareAndSet(id: string, expected: Uint8Array, entry: NewEntry): Promise<boolean> {
@@ -207,34 +218,23 @@ export class MongoDBBackend extends BaseBackend {
     next: NewEntry | undefined,
   ): Promise<boolean> {
     if (next === undefined) return expected === undefined || this._compareAndDelete(id, expected.value)
-    return expected === undefined ? this._add(id, next) : this._compareAndSet(id, expected.value, next)
+    return expected === undefined ? this._add(id, next, () => {}) : this._compareAndSet(id, expected.value, next)
   }
 
   protected override async _increment(id: string, by: number, { ttl }: Deadline, progress: Progress): Promise<number> {
     const sum = { $add: ['$value', by] }
     const safe = [{ $lte: [sum, Number.MAX_SAFE_INTEGER] }, { $gte: [sum, Number.MIN_SAFE_INTEGER] }]
     const countable = { $and: [{ $isNumber: '$value' }, ...safe] }
-    const fresh = { $literal: by }
-    const pipeline = [
-      {
-        $replaceWith: {
-          $cond: [
-            { $and: [{ $ne: [{ $type: '$value' }, 'missing'] }, IS_LIVE] },
-            { $mergeObjects: ['$$ROOT', { value: sum }] },
-            { _id: '$_id', value: fresh, ...deadline(ttl) },
-          ],
-        },
-      },
-    ]
+    const fresh = { _id: '$_id', value: { $literal: by }, ...deadline(ttl) }
+    const count = [{ $replaceWith: { $cond: [IS_LIVE, { $mergeObjects: ['$$ROOT', { value: sum }] }, fresh] } }]
     for (;;) {
-      const counted = await this.#insertedOr(null, () =>
-        this.#collection.findOneAndUpdate({ _id: id, $expr: { $or: [{ $not: [IS_LIVE] }, countable] } }, pipeline, {
-          upsert: true,
-          returnDocument: 'after',
-          projection: { value: 1 },
-        }),
+      const counted = await this.#collection.findOneAndUpdate(
+        { _id: id, $expr: { $or: [{ $not: [IS_LIVE] }, countable] } },
+        count,
+        { returnDocument: 'after', projection: { value: 1 } },
       )
       if (counted !== null) return counted.value as number
+      if (await this.#insert(id, [{ $replaceWith: fresh }])) return by
       // A live entry that cannot be counted on, unless it is gone again: then this goes on.
       addToCounter((await this._get(id))?.value, by)
       progress()
@@ -291,19 +291,16 @@ export class MongoDBBackend extends BaseBackend {
     return this.#connection.collection
   }
 
-  /** What `write` answers; `otherwise` if it wanted to insert a document and there is one. */
-  async #insertedOr<T, R>(otherwise: R, write: () => Promise<T>): Promise<T | R> {
+  /** Inserts a document; `false` if there is one already, expired or not. */
+  async #insert(id: string, pipeline: Document[]): Promise<boolean> {
     try {
-      return await write()
+      // No document lacks a value, so this never updates one, and only an update can use the server's clock.
+      await this.#collection.updateOne({ _id: id, value: { $exists: false } }, pipeline, { upsert: true })
+      return true
     } catch (error) {
-      if (isDuplicateKey(error)) return otherwise
+      if (isDuplicateKey(error)) return false
       throw error
     }
-  }
-
-  /** Two upserts at once can both want to insert; the one that came second then finds a document to update. */
-  async #untilInserted(write: () => Promise<unknown>): Promise<void> {
-    while ((await this.#insertedOr(undefined, write)) === undefined);
   }
 
   /**
@@ -320,7 +317,8 @@ export class MongoDBBackend extends BaseBackend {
     for (let start = 0, end = 0; start < ids.length; start = end) {
       let bytes = 0
       while (end < ids.length && end - start < BATCH_KEYS && bytes < BATCH_BYTES) {
-        bytes += size?.(ids[end++] as string) ?? 0
+        bytes += size?.(ids[end] as string) ?? 0
+        end++
       }
       const batch = ids.slice(start, end)
       try {
