@@ -114,9 +114,7 @@ export class CacheView<V> implements Cache<V> {
   }
 
   get<T extends V = V>(key: string): Promise<T | undefined> {
-    const entry = this.#peek(key)
-    if (entry !== undefined) return Promise.resolve(this.#live?.valueOf(entry) as T)
-    return this.#get(key) as Promise<T | undefined>
+    return (this.#hit(key) ?? this.#get(key)) as Promise<T | undefined>
   }
 
   async #get(key: string): Promise<unknown> {
@@ -221,11 +219,8 @@ export class CacheView<V> implements Cache<V> {
   }
 
   getOrSet<T extends V>(key: string, loader: Loader<T>, options?: LoadOptions<NoInfer<T>>): Promise<T> {
-    if (!options?.refresh && !options?.signal?.aborted) {
-      const entry = this.#peek(key)
-      if (entry !== undefined) return Promise.resolve(this.#live?.valueOf(entry) as T)
-    }
-    return this.#getOrSet(key, loader, (options ?? {}) as LoadOptions<V>) as Promise<T>
+    const hit = options?.refresh || options?.signal?.aborted ? undefined : this.#hit(key)
+    return (hit ?? this.#getOrSet(key, loader, (options ?? {}) as LoadOptions<V>)) as Promise<T>
   }
 
   async #getOrSet(key: string, loader: Loader<V>, options: LoadOptions<V>): Promise<unknown> {
@@ -330,10 +325,10 @@ export class CacheView<V> implements Cache<V> {
     return this.close()
   }
 
-  /** The live entry under `key`. Anything out of the ordinary is left to the path that can reject. */
-  #peek(key: string): Entry | undefined {
+  /** The live value under `key`. Anything out of the ordinary is left to the path that can reject. */
+  #hit(key: string): Promise<unknown> | undefined {
     try {
-      return this.#live?.peek(toStoreKey(key))
+      return this.#live?.hit(toStoreKey(key))
     } catch {
       return undefined
     }

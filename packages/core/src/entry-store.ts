@@ -98,6 +98,7 @@ export class EncodedEntries implements EntryStore {
 export class LiveEntries implements EntryStore {
   readonly #live: LiveStore
   readonly #backend: CacheBackend
+  readonly #shares: boolean
   /** Copies a caller's value. */
   readonly #keep: (value: unknown) => unknown
   /** Copies a kept value. */
@@ -107,19 +108,16 @@ export class LiveEntries implements EntryStore {
     this.#live = live
     this.#backend = backend
     const share = (value: unknown): unknown => value
-    this.#keep = live.isolation === 'clone' ? clone : share
-    this.#copy = live.isolation === 'clone' ? cloneAgain : share
+    this.#shares = live.isolation === 'share'
+    this.#keep = this.#shares ? share : clone
+    this.#copy = this.#shares ? share : cloneAgain
   }
 
-  /** The stored value, if it is a live one of ours; what `getOrSet` looks at before anything else. */
-  peek(key: string): Entry | undefined {
+  /** The stored value as a caller gets it, if it is a live one of ours; what is looked at before anything else. */
+  hit(key: string): Promise<unknown> | undefined {
     const entry = this.#live.get(key)
-    return entry instanceof Entry ? entry : undefined
-  }
-
-  /** The value of an entry, as a caller gets it. */
-  valueOf(entry: Entry): unknown {
-    return this.#copy(entry.value)
+    if (!(entry instanceof Entry)) return undefined
+    return this.#shares ? entry.shared : Promise.resolve(this.#copy(entry.value))
   }
 
   get(key: string): Found {
@@ -178,10 +176,17 @@ export class LiveEntries implements EntryStore {
 export class Entry implements LiveEntry {
   readonly value: unknown
   readonly expiresAt: number | undefined
+  #shared: Promise<unknown> | undefined = undefined
 
   constructor(value: unknown, expiresAt: number | undefined) {
     this.value = value
     this.expiresAt = expiresAt
+  }
+
+  /** The value itself, in one promise for all readers: to make one for each would take a third of the time of a hit. */
+  get shared(): Promise<unknown> {
+    this.#shared ??= Promise.resolve(this.value)
+    return this.#shared
   }
 
   /** Only asked for where the backend counts bytes. */

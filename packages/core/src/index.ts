@@ -27,6 +27,13 @@ export type { Codec } from './codec.ts'
 export { addToCounter } from './counter.ts'
 export { defaultCodec } from './default-codec.ts'
 export type { Duration, Ttl } from './duration.ts'
-export { CacheError, type CacheErrorCode, type CacheErrorFields, isCacheError } from './errors.ts'
+export {
+  CacheError,
+  type CacheErrorCode,
+  type CacheErrorFields,
+  describeArgument,
+  invalidArgument,
+  isCacheError,
+} from './errors.ts'
 export type { Progress } from './lifecycle.ts'
-export { fitId } from './physical-id.ts'
+export { fitId, splitId, toId } from './physical-id.ts'

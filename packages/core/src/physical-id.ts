@@ -82,6 +82,13 @@ export function prefixLength(id: string): number {
   return end
 }
 
+/** The prefix of the namespace of `id` and the key behind it, for stores that keep namespaces apart. Undoes `toId`. */
+export function splitId(id: string): { readonly prefix: string; readonly key: string } {
+  const length = prefixLength(id)
+  const key = id.charCodeAt(length) === 64 /* @ */ ? id.slice(length + 1) : id.slice(length)
+  return { prefix: id.slice(0, length), key }
+}
+
 /**
  * `id` itself if it has at most `maxBytes` bytes in UTF-8; otherwise the prefix of its namespace, `@#` and the SHA-256 of
  * the id in base64url: no user key gives such an id, and `clear` still finds it by its prefix.

@@ -60,6 +60,7 @@ function containerInstance(
   networkMode?: string,
 ): Instance {
   let started: StartedTestContainer | undefined
+  let frozen = false
   const { host } = client.info.containerRuntime
 
   /** Asks Docker; that the container is already as wanted (304, 409) or gone (404) is no failure. */
@@ -70,6 +71,11 @@ function containerInstance(
     await action(client.container.getById(started.getId())).catch((error: { statusCode?: number }) => {
       if (![304, 404, 409].includes(error.statusCode ?? 0)) throw error
     })
+  }
+
+  async function resume(): Promise<void> {
+    if (frozen) await ask(container => container.unpause())
+    frozen = false
   }
 
   return {
@@ -84,15 +90,18 @@ function containerInstance(
       started = await startContainer(client, definition.name, command, place)
     },
     async stop() {
-      await ask(container => container.unpause()) // Docker does not stop what is paused
+      await resume() // Docker does not stop what is paused
       await ask(container => container.stop({ t: stopTimeout }))
     },
     async kill() {
-      await ask(container => container.unpause())
+      await resume()
       await ask(container => container.kill())
     },
-    freeze: () => ask(container => container.pause()),
-    resume: () => ask(container => container.unpause()),
+    async freeze() {
+      await ask(container => container.pause())
+      frozen = true
+    },
+    resume,
     remove: () => ask(container => container.remove({ force: true, v: true })),
 
     async lastWords() {
@@ -115,7 +124,7 @@ async function startContainer(
   command: readonly string[],
   { ports = [], networkMode }: Place,
 ): Promise<StartedTestContainer> {
-  const { GenericContainer } = await import('testcontainers')
+  const { GenericContainer, Wait } = await import('testcontainers')
   const { image, environment = {} } = composeService(name)
 
   /** Nobody but this machine may reach a server without a password. */
@@ -130,6 +139,7 @@ async function startContainer(
 
   const container = new LoopbackContainer(image).withCommand([...command]).withEnvironment({ ...environment })
   if (networkMode !== undefined) container.withNetworkMode(networkMode)
+  container.withWaitStrategy(Wait.forSuccessfulCommand('true')) // that it runs; `serve` waits until it serves
   const started = await container.withExposedPorts(...ports.map(port => ({ container: port, host: port }))).start()
   guard('docker rm --force --volumes "$1"', started.getId())
   return started

@@ -14,7 +14,12 @@ export function check(holds: boolean, reason: string): asserts holds {
 
 /** `actual` is `expected`: the same primitive, the same bytes, or an array of these. */
 export function checkEqual(actual: unknown, expected: unknown, subject: string): void {
-  if (!same(actual, expected)) fail(`${subject}: expected ${describe(expected)}, got ${describe(actual)}`)
+  if (same(actual, expected)) return
+  if (Array.isArray(actual) && Array.isArray(expected) && actual.length === expected.length && actual.length > 8) {
+    const index = expected.findIndex((item, index) => !same(actual[index], item))
+    checkEqual(actual[index], expected[index], `${subject}, place ${index} of ${expected.length}`)
+  }
+  fail(`${subject}: expected ${describe(expected)}, got ${describe(actual)}`)
 }
 
 /** Rejects, not throws, with a `CacheError` of this code; answers the error. */
@@ -68,7 +73,9 @@ function same(a: unknown, b: unknown): boolean {
 /** A value as it appears in the reason of a failure. */
 export function describe(value: unknown): string {
   if (types.isUint8Array(value)) return describeBytes(value)
-  if (isCacheError(value)) return `${value.code} (${value.message})`
+  if (isCacheError(value)) {
+    return `${value.code} (${value.message}${value.cause === undefined ? '' : `: ${describe(value.cause)}`})`
+  }
   if (types.isNativeError(value)) return `${value.name}: ${value.message}`
   if (typeof value === 'string') return describeText(value)
   if (Array.isArray(value)) {

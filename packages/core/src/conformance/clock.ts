@@ -25,13 +25,16 @@ export class Clock {
     return this.#frozen !== undefined
   }
 
-  /** How far the store's clock may go astray in the short time of a case, in ms; some count only whole ones. */
+  /**
+   * How far the store's clock and ours may part in the short time of a case, in ms. Both show whole milliseconds.
+   */
   get slack(): number {
-    return this.isFrozen ? 0 : 2
+    return this.isFrozen ? 0 : 3
   }
 
+  /** The time of day, as stores go by it: where it is set while a case runs, the store's is likely to be the same clock. */
   time(): number {
-    return this.#frozen ?? performance.now()
+    return this.now()
   }
 
   /** Resolves once the clock shows `instant` (of `time()`), and certainly does so at the store. */
@@ -40,8 +43,7 @@ export class Clock {
       this.#frozen = Math.max(this.#frozen, instant)
       return
     }
-    for (let left = instant - performance.now(); left > 0; left = instant - performance.now())
-      await sleep(Math.ceil(left))
+    for (let left = instant - Date.now(); left > 0; left = instant - Date.now()) await sleep(Math.ceil(left))
   }
 
   pass(milliseconds: number): Promise<void> {

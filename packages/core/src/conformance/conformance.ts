@@ -1,8 +1,10 @@
 import { types } from 'node:util'
 import type { CacheBackend } from '../backend.ts'
 import type { BackendOptions } from '../base-backend.ts'
+import { isCacheError } from '../errors.ts'
 import type { CaseDefinition, Rule } from './case.ts'
 import { definitions, faultDefinitions } from './cases/index.ts'
+import { describe } from './check.ts'
 import { Fixture, type Scope } from './fixture.ts'
 import { deriveSeed, Random } from './random.ts'
 
@@ -58,7 +60,13 @@ const DEFAULT_TIMEOUT = 10_000
 /** Milliseconds that a case may take to clean up. */
 const DISPOSAL = 1500
 
-function prepare(definition: CaseDefinition, scope: Scope, options: ConformanceOptions, seed: number): PreparedCase {
+/** Makes a case of a definition. */
+export function prepare(
+  definition: CaseDefinition,
+  scope: Scope,
+  options: ConformanceOptions,
+  seed: number,
+): PreparedCase {
   const { rule, timeout = DEFAULT_TIMEOUT } = definition
   const title = `${rule} ${definition.title}${scope === 'namespace' ? ', in a namespace' : ''}`
   const judge = async (): Promise<'passed' | 'not supported'> => {
@@ -98,6 +106,6 @@ async function within<T>(timeout: number, work: Promise<T>): Promise<T> {
 
 /** The seed goes into the message: runners show nothing else. */
 function explain(error: unknown, seed: number): Error {
-  const reason = types.isNativeError(error) ? error.message : String(error)
+  const reason = types.isNativeError(error) && !isCacheError(error) ? error.message : `unexpected ${describe(error)}`
   return new Error(`${reason} (seed ${seed})`, { cause: error })
 }

@@ -60,6 +60,16 @@ export class Fixture {
     return this.scope === 'root' ? `${this.name}:` : `${this.name}:@x:`
   }
 
+  /**
+   * Runs a proof that has to be done while an entry of this ttl lives. It answers whether it was in time; if not, it runs
+   * again with a longer one, for the sake of busy machines.
+   */
+  async inTime(ttl: number, proof: (ttl: number) => Promise<boolean>): Promise<void> {
+    if (await proof(ttl)) return
+    if (ttl > 5000) throw new Error('this machine is too slow to tell')
+    await this.inTime(4 * ttl, proof)
+  }
+
   /** Ends a case whose subject the backend does not claim: it was proven in another case that it does not. */
   declines(): void {
     this.notSupported = true

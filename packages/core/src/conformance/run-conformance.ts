@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackendSupports } from '../backend.ts'
 import type { Rule } from './case.ts'
 import { describe } from './check.ts'
@@ -45,6 +46,9 @@ export interface RunOptions {
   readonly onResult?: ((result: ConformanceResult, count: number) => void) | undefined
 }
 
+/** How long to look for what comes after the last close(), in milliseconds. */
+const AFTERMATH = 50
+
 /**
  * Runs all cases of the kit, side by side, and reports. It rejects only if not even one backend can be created.
  * While it runs, exceptions and rejections that nobody handles are its own: they count as failures of rule R30.
@@ -71,6 +75,7 @@ export async function runConformance(options: ConformanceOptions, run: RunOption
       }
     }
     await Promise.all(Array.from({ length: concurrency }, worker))
+    await sleep(AFTERMATH)
   } finally {
     crashes.stop()
   }

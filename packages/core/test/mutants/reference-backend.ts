@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { BackendSupports, NewEntry, StoredEntry } from '../../src/backend.ts'
 import { type BackendOptions, BaseBackend } from '../../src/base-backend.ts'
+import type { Progress } from '../../src/lifecycle.ts'
 
 /** What several reference backends share: the store behind the network. */
 export class ReferenceStore {
@@ -54,13 +55,13 @@ export class ReferenceBackend extends BaseBackend {
   /** Stores a record now, at the store. */
   protected write(id: string, { value, ttl, expiresAt }: NewEntry): void {
     const deadline = this.supports.clock === 'store' && ttl !== undefined ? Date.now() + ttl : expiresAt
-    this.records.set(this.place(id), { value: value.slice(), expiresAt: deadline })
+    this.records.set(this.place(id), { value: new Uint8Array(value), expiresAt: deadline })
   }
 
   protected async _get(id: string): Promise<StoredEntry | undefined> {
     await this.travel()
     const record = this.look(id)
-    const answer = record && { ...record, value: record.value.slice() }
+    const answer = record && { ...record, value: new Uint8Array(record.value) }
     await this.travel()
     return answer
   }
@@ -87,7 +88,7 @@ export class ReferenceBackend extends BaseBackend {
     return swapped
   }
 
-  protected async _clear(prefix: string): Promise<void> {
+  protected async _clear(prefix: string, _progress: Progress): Promise<void> {
     await this.travel()
     for (const id of [...this.records.keys()]) if (id.startsWith(this.place(prefix))) this.records.delete(id)
     await this.travel()

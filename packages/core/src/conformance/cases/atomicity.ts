@@ -313,6 +313,8 @@ export const atomicityCases: readonly CaseDefinition[] = [
           `increment back, after ${subject}`,
         )
       }
+      await backend.set('n', bytes('9007199254740993'))
+      checkEqual(await backend.increment('n', -5), 9_007_199_254_740_988, 'increment of 2^53 + 1 by -5')
       for (const text of [
         '9223372036854775807',
         '9223372036854775808',
@@ -385,35 +387,32 @@ export const atomicityCases: readonly CaseDefinition[] = [
       const keys = ['a', 'b']
       for (const key of keys) await writer.set(key, versions[0]?.value as Uint8Array)
       let done = false
-      const reading = Promise.all(
-        Array.from({ length: 3 }, async (_, lane) => {
-          while (!done) {
-            const key = fixture.random.pick(keys)
-            if (lane === 0) check(isWhole(await reader.get(key), size), 'get: a value that nobody wrote')
-            if (lane === 1)
-              for (const value of await reader.getMany(keys))
-                check(isWhole(value, size), 'getMany: a value that nobody wrote')
-            if (lane === 2) {
-              const entry = await reader.getEntry(key)
-              check(isWhole(entry?.value, size), 'getEntry: a value that nobody wrote')
-              const byte = entry?.value[0] ?? 0
-              const fits = byte % 2 ? entry?.ttl === undefined : Math.abs((entry?.ttl ?? 0) - byte * 1e6) < 1e5
-              check(fits, `getEntry: the value of one write with the deadline of another (${entry?.ttl})`)
-            }
+      const readers = Array.from({ length: 3 }, async (_, lane) => {
+        while (!done) {
+          const key = fixture.random.pick(keys)
+          if (lane === 0) check(isWhole(await reader.get(key), size), 'get: a value that nobody wrote')
+          if (lane === 1)
+            for (const value of await reader.getMany(keys))
+              check(isWhole(value, size), 'getMany: a value that nobody wrote')
+          if (lane === 2) {
+            const entry = await reader.getEntry(key)
+            check(isWhole(entry?.value, size), 'getEntry: a value that nobody wrote')
+            const byte = entry?.value[0] ?? 0
+            const fits = byte % 2 ? entry?.ttl === undefined : Math.abs((entry?.ttl ?? 0) - byte * 1e6) < 1e5
+            check(fits, `getEntry: the value of one write with the deadline of another (${entry?.ttl})`)
           }
-        }),
-      )
-      try {
+        }
+      })
+      const write = async (): Promise<void> => {
         for (let turn = 0; turn < 60; turn++) {
           const { value, ttl } = fixture.random.pick(versions)
           const key = fixture.random.pick(keys)
           if (turn % 3 === 0) await writer.setMany(keys.map(key => [key, value, { ttl }]))
           else await writer.set(key, value, { ttl })
         }
-      } finally {
         done = true
-        await reading
       }
+      await Promise.all([write(), ...readers])
     },
   },
 ]

@@ -170,8 +170,10 @@ export const clearingCases: readonly CaseDefinition[] = [
       if (two === undefined) return
       for (let round = 0; round < 5; round++) {
         await one.setMany(Array.from({ length: 20 }, (_, index) => [`k${index}`, bytes('1')]))
+        await two.set('theirs', bytes('1'))
         checkEqual(await two.get('k0'), bytes('1'), 'get by another client before clear()')
         await one.clear()
+        checkEqual(await one.get('theirs'), undefined, 'get of what another client had set, after clear()')
         const answers = await two.getMany(Array.from({ length: 20 }, (_, index) => `k${index}`))
         checkEqual(answers.filter(value => value !== undefined).length, 0, 'entries that another client still sees')
         checkEqual(await two.has('k1'), false, 'has by another client after clear()')
@@ -210,18 +212,20 @@ export const clearingCases: readonly CaseDefinition[] = [
       await view.setMany(keys.map(key => [key, bytes('old')]))
       let cleared = false
       let written = 0
+      const end = performance.now() + 5000
+      const clear = async (): Promise<void> => {
+        await view.clear()
+        cleared = true
+      }
       const writers = Array.from({ length: 4 }, async (_, lane) => {
-        while (!cleared) {
+        while (!cleared && performance.now() < end) {
           await writing.set(`new ${lane} ${written++ % 50}`, bytes('new'))
           await neighbour.set(`kept ${written}`, bytes('kept'))
         }
+        return cleared
       })
-      try {
-        await view.clear()
-      } finally {
-        cleared = true
-        await Promise.all(writers)
-      }
+      const [, ...ended] = await Promise.all([clear(), ...writers])
+      checkEqual(ended.includes(false), false, 'whether clear() went on until nobody wrote any more')
       const left = (await writing.getMany(keys)).filter(value => value !== undefined)
       checkEqual(left.length, 0, 'entries that were there before clear() and still are')
       checkEqual(await neighbour.get(`kept ${written}`), bytes('kept'), 'get of what was written next door meanwhile')

@@ -5,6 +5,7 @@ import { clearingCases } from './clearing.ts'
 import { honestyCases } from './honesty.ts'
 import { keyCases } from './keys.ts'
 import { lifeCycleCases } from './life-cycle.ts'
+import { historyCases } from './random-histories.ts'
 import { timeCases } from './time.ts'
 import { valueCases } from './values.ts'
 
@@ -17,6 +18,7 @@ export const definitions: readonly CaseDefinition[] = [
   ...batchCases,
   ...lifeCycleCases,
   ...honestyCases,
+  ...historyCases,
 ]
 
 /** Need a server that the kit may put its proxy before. */

@@ -225,6 +225,12 @@ export const keyCases: readonly CaseDefinition[] = [
         [['a', 'b'], '@c:d'],
         [['a'], '@b:@c:d'],
         [['a'], '@#c'],
+        [[], 'c'],
+        [[], `${fixture.idPrefix}c`],
+        [['a'], 'c'],
+        [['a'], 'a:c'],
+        [['a'], '@a:c'],
+        [['a'], `${fixture.idPrefix}@a:c`],
         [['a', '#c'], 'd'],
       ]
       const views = places.map(([names, key]) => {

@@ -351,20 +351,22 @@ export const valueCases: readonly CaseDefinition[] = [
         setMany: key => backend.setMany([[key, bytes('new')]]),
         compareAndSet: key => backend.compareAndSet(key, old, bytes('new')),
       }
-      const ttl = 300
-      await Promise.all(Object.keys(overwrites).map(key => backend.set(key, old, { ttl })))
-      const { during } = await fixture.clock.measure(async () => {
-        await Promise.all(Object.entries(overwrites).map(([key, overwrite]) => overwrite(key)))
+      await fixture.inTime(fixture.clock.isFrozen ? 60_000 : 50, async ttl => {
+        const names = Object.keys(overwrites)
+        const set = await fixture.clock.measure(() => Promise.all(names.map(key => backend.set(key, old, { ttl }))))
+        const overwritten = await fixture.clock.measure(() => Promise.all(names.map(key => overwrites[key]?.(key))))
+        if (fixture.clock.isVisible(set.during, ttl, overwritten.during) !== true) return false
+        for (const name of names) {
+          const entry = await backend.getEntry(name)
+          checkEqual(entry?.value, bytes('new'), `getEntry after ${name}`)
+          checkEqual(entry?.ttl, undefined, `ttl after ${name} without one`)
+        }
+        await fixture.clock.passTo(set.during.end + ttl + fixture.clock.slack)
+        for (const name of names) {
+          checkEqual(await backend.get(name), bytes('new'), `get at the old deadline after ${name} without a ttl`)
+        }
+        return true
       })
-      for (const name of Object.keys(overwrites)) {
-        const entry = await backend.getEntry(name)
-        checkEqual(entry?.value, bytes('new'), `getEntry after ${name}`)
-        checkEqual(entry?.ttl, undefined, `ttl after ${name} without one`)
-      }
-      await fixture.clock.passTo(during.end + ttl + fixture.clock.slack)
-      for (const name of Object.keys(overwrites)) {
-        checkEqual(await backend.get(name), bytes('new'), `get at the old deadline after ${name} without a ttl`)
-      }
     },
   },
   {
@@ -373,32 +375,37 @@ export const valueCases: readonly CaseDefinition[] = [
     async run(fixture) {
       const backend = await fixture.backend()
       const old = bytes('old')
-      const options = { ttl: 40 }
-      const overwrites: Record<string, (key: string, options: { ttl: number }) => Promise<unknown>> = {
-        set: (key, options) => backend.set(key, bytes('new'), options),
-        setMany: (key, options) => backend.setMany([[key, bytes('new')]], options),
-        'setMany with options of the entry': (key, options) =>
-          backend.setMany([[key, bytes('new'), options]], { ttl: 1e6 }),
-        compareAndSet: (key, options) => backend.compareAndSet(key, old, bytes('new'), options),
+      const overwrites: Record<string, (key: string, ttl: number) => Promise<unknown>> = {
+        set: (key, ttl) => backend.set(key, bytes('new'), { ttl }),
+        setMany: (key, ttl) => backend.setMany([[key, bytes('new')]], { ttl }),
+        'setMany with options of the entry': (key, ttl) =>
+          backend.setMany([[key, bytes('new'), { ttl }]], { ttl: 1e6 }),
+        compareAndSet: (key, ttl) => backend.compareAndSet(key, old, bytes('new'), { ttl }),
       }
-      for (const [name, overwrite] of Object.entries(overwrites)) {
-        await backend.set(`${name} permanent`, old)
-        await backend.set(`${name} long`, old, { ttl: 1e6 })
-        await backend.set(`${name} short`, old, options)
-        await overwrite(`${name} short`, { ttl: 1e6 })
-        const { during } = await fixture.clock.measure(async () => {
-          await overwrite(`${name} permanent`, options)
-          await overwrite(`${name} long`, options)
+      const names = Object.keys(overwrites)
+      const overwriteAll = async (which: string, ttl: number): Promise<void> => {
+        await Promise.all(names.map(name => overwrites[name]?.(`${name} ${which}`, ttl)))
+      }
+      await fixture.inTime(fixture.clock.isFrozen ? 60_000 : 40, async ttl => {
+        const { clock } = fixture
+        const set = await clock.measure(() => backend.setMany(names.map(name => [`${name} short`, old, { ttl }])))
+        const lengthened = await clock.measure(() => overwriteAll('short', 1e6))
+        if (clock.isVisible(set.during, ttl, lengthened.during) !== true) return false
+        await backend.setMany(names.map(name => [`${name} permanent`, old]))
+        await backend.setMany(names.map(name => [`${name} long`, old, { ttl: 1e6 }]))
+        const { during } = await clock.measure(async () => {
+          await overwriteAll('permanent', ttl)
+          await overwriteAll('long', ttl)
         })
-        await fixture.clock.passTo(during.end + options.ttl + fixture.clock.slack)
-        checkEqual(
-          await backend.get(`${name} permanent`),
-          undefined,
-          `get after ${name} with a ttl over a permanent entry`,
-        )
-        checkEqual(await backend.get(`${name} long`), undefined, `get after ${name} with a shorter ttl`)
-        checkEqual(await backend.get(`${name} short`), bytes('new'), `get after ${name} with a longer ttl`)
-      }
+        await clock.passTo(during.end + ttl + clock.slack)
+        for (const name of names) {
+          const permanent = await backend.get(`${name} permanent`)
+          checkEqual(permanent, undefined, `get after ${name} with a ttl over a permanent entry`)
+          checkEqual(await backend.get(`${name} long`), undefined, `get after ${name} with a shorter ttl`)
+          checkEqual(await backend.get(`${name} short`), bytes('new'), `get after ${name} with a longer ttl`)
+        }
+        return true
+      })
     },
   },
   {
@@ -407,23 +414,8 @@ export const valueCases: readonly CaseDefinition[] = [
     async run(fixture) {
       const backend = await fixture.backend()
       const neighbours = [
-        'a',
-        'k',
-        'K',
-        'k ',
-        ' k',
-        'kk',
-        'k:',
-        'k:b',
-        'key/b',
-        'ke',
-        '@key',
-        'ke_',
-        'ke%',
-        'k*',
-        '*',
-        '%',
-        'key\0',
+        ...['a', 'k', 'K', 'k ', ' k', 'kk', 'k:', 'k:b', 'key/b', 'ke', '@key', 'ke_', 'ke%', 'k*', '*', '%', 'key\0'],
+        ...['key ', 'key:', 'keys', 'KEY'],
       ]
       for (const key of neighbours) await backend.set(key, bytes(key))
       await backend.set('key', bytes('1'))

@@ -1,0 +1,2 @@
+export { type CompressedOptions, compressed } from './compressed.ts'
+export { type EncryptionKey, encrypted } from './encrypted.ts'

@@ -1,0 +1,501 @@
+import { isDeepStrictEqual } from 'node:util'
+import { runInNewContext } from 'node:vm'
+import fc from 'fast-check'
+import { clone, cloneAgain } from '../src/default-codec.ts'
+import { type CacheError, defaultCodec, isCacheError } from '../src/index.ts'
+
+const encode = (value: unknown): string => Buffer.from(defaultCodec.encode(value)).toString()
+const decode = (text: string): unknown => defaultCodec.decode(Buffer.from(text))
+
+/** Equal in types, prototypes, holes and signs of zero, and by the second test also in URLs and the order of keys. */
+function same(a: unknown, b: unknown): boolean {
+  return isDeepStrictEqual(a, b) && encode(a) === encode(b)
+}
+
+function refusal(run: () => unknown): CacheError {
+  try {
+    run()
+  } catch (error) {
+    if (isCacheError(error)) return error
+    throw new Error('not a CacheError', { cause: error })
+  }
+  throw new Error('nothing was refused')
+}
+
+const withPrototypeKey = JSON.parse('{"__proto__":{"admin":true},"constructor":{"prototype":1}}')
+
+/** What is stored for each value. Later versions must read every one of these, and so must every version of Node.js. */
+const golden: readonly (readonly [value: unknown, stored: string])[] = [
+  // JSON
+  ['', '""'],
+  ['0', '"0"'],
+  ['null', '"null"'],
+  ['undefined', '"undefined"'],
+  ['{"a":1}', '"{\\"a\\":1}"'],
+  ['~{"~undefined":null}', '"~{\\"~undefined\\":null}"'],
+  ['quote " backslash \\ newline \n NUL \0', '"quote \\" backslash \\\\ newline \\n NUL \\u0000"'],
+  ['emoji 👩‍👩‍👧 RTL \u202e e\u0301 \ufeff \u2028', '"emoji 👩‍👩‍👧 RTL \u202e e\u0301 \ufeff \u2028"'],
+  ['\ufeffBOM first', '"\ufeffBOM first"'],
+  ['lone \ud800 surrogate', '"lone \\ud800 surrogate"'],
+  [0, '0'],
+  [-1, '-1'],
+  [1.5, '1.5'],
+  [1e21, '1e+21'],
+  [5e-324, '5e-324'],
+  [Number.MAX_SAFE_INTEGER, '9007199254740991'],
+  [Number.MAX_VALUE, '1.7976931348623157e+308'],
+  [true, 'true'],
+  [false, 'false'],
+  [null, 'null'],
+  [[], '[]'],
+  [[1, [null, [['x']]]], '[1,[null,[["x"]]]]'],
+  [{}, '{}'],
+  [{ b: { c: [] }, a: 1, 7: 'integers first' }, '{"7":"integers first","b":{"c":[]},"a":1}'],
+  [{ length: 3, toJSON: 'no function', hasOwnProperty: 1 }, '{"length":3,"toJSON":"no function","hasOwnProperty":1}'],
+  [withPrototypeKey, '{"__proto__":{"admin":true},"constructor":{"prototype":1}}'],
+  [{ '~Date': 0, '~': 1, '~~': 2, '~hole': null }, '{"~Date":0,"~":1,"~~":2,"~hole":null}'],
+  // primitives that JSON does not have
+  [undefined, '~{"~undefined":null}'],
+  [Number.NaN, '~{"~number":"NaN"}'],
+  [-0, '~{"~number":"-0"}'],
+  [Number.POSITIVE_INFINITY, '~{"~number":"Infinity"}'],
+  [Number.NEGATIVE_INFINITY, '~{"~number":"-Infinity"}'],
+  [0n, '~{"~bigint":"0"}'],
+  [-(2n ** 70n), '~{"~bigint":"-1180591620717411303424"}'],
+  [{ a: undefined }, '~{"a":{"~undefined":null}}'],
+  [{ ...withPrototypeKey, n: 1n }, '~{"__proto__":{"admin":true},"constructor":{"prototype":1},"n":{"~bigint":"1"}}'],
+  // arrays with holes
+  [[undefined], '~[{"~undefined":null}]'],
+  // biome-ignore lint/suspicious/noSparseArray: that is the case
+  [[1, , 3, ,], '~[1,{"~hole":null},3,{"~hole":null}]'],
+  [new Array(2), '~[{"~hole":null},{"~hole":null}]'],
+  // what looks like the typed form, inside it
+  [{ '~Date': undefined }, '~{"~~Date":{"~undefined":null}}'],
+  [{ '~~Date': 1n, '~': 2, x: 3 }, '~{"~~~Date":{"~bigint":"1"},"~~":2,"x":3}'],
+  [[{ '~hole': null }, 1n], '~[{"~~hole":null},{"~bigint":"1"}]'],
+  // objects that JSON does not have
+  [new Date(1709208000000), '~{"~Date":1709208000000}'],
+  [new Date(-1), '~{"~Date":-1}'],
+  [new Date(8.64e15), '~{"~Date":8640000000000000}'],
+  [new Date(Number.NaN), '~{"~Date":null}'],
+  [/a\/(?<b>b)+\n/giu, '~{"~RegExp":["a\\\\/(?<b>b)+\\\\n","giu"]}'],
+  [/(?:)/, '~{"~RegExp":["(?:)",""]}'],
+  [new URL('https://user@example.com:8443/p/ä?q=1#h'), '~{"~URL":"https://user@example.com:8443/p/%C3%A4?q=1#h"}'],
+  [new Map(), '~{"~Map":[]}'],
+  [
+    new Map<unknown, unknown>([
+      ['a', new Map([[1, undefined]])],
+      [{ k: 1 }, Number.NaN],
+    ]),
+    '~{"~Map":[["a",{"~Map":[[1,{"~undefined":null}]]}],[{"k":1},{"~number":"NaN"}]]}',
+  ],
+  [new Set([1, 'b', new Set([null])]), '~{"~Set":[1,"b",{"~Set":[null]}]}'],
+  [Object.assign(Object.create(null), { a: 1, '~b': 2 }), '~{"~null":{"a":1,"~~b":2}}'],
+  // bytes
+  [Buffer.from('hello'), '~{"~Buffer":"aGVsbG8="}'],
+  [Buffer.alloc(0), '~{"~Buffer":""}'],
+  [{ file: Buffer.from([0, 255, 31, 139]) }, '~{"file":{"~Buffer":"AP8fiw=="}}'],
+  [new Uint8Array([1, 2, 3]), '~{"~Uint8Array":"AQID"}'],
+  [new Int8Array([-1]), '~{"~Int8Array":"/w=="}'],
+  [new Uint8ClampedArray([300]), '~{"~Uint8ClampedArray":"/w=="}'],
+  [new Int16Array([-2]), '~{"~Int16Array":"/v8="}'],
+  [new Uint16Array([258]), '~{"~Uint16Array":"AgE="}'],
+  [new Int32Array([-2]), '~{"~Int32Array":"/v///w=="}'],
+  [new Uint32Array([1]), '~{"~Uint32Array":"AQAAAA=="}'],
+  [new Float32Array([1]), '~{"~Float32Array":"AACAPw=="}'],
+  [new Float64Array([-0, 1]), '~{"~Float64Array":"AAAAAAAAAIAAAAAAAADwPw=="}'],
+  [new BigInt64Array([-1n]), '~{"~BigInt64Array":"//////////8="}'],
+  [new BigUint64Array([1n]), '~{"~BigUint64Array":"AQAAAAAAAAA="}'],
+  [new Uint8Array([1, 2]).buffer, '~{"~ArrayBuffer":"AQI="}'],
+  [new DataView(new Uint8Array([0, 1, 2]).buffer, 1), '~{"~DataView":"AQI="}'],
+]
+
+describe('what is stored', () => {
+  for (const [value, stored] of golden) {
+    test(stored, () => {
+      expect(encode(value)).toBe(stored)
+      expect(same(decode(stored), value)).toBe(true)
+      expect(same(clone(value), value)).toBe(true)
+      expect(same(cloneAgain(clone(value)), value)).toBe(true)
+    })
+  }
+
+  test('JSON is stored as JSON', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), value => {
+        fc.pre(!JSON.stringify(value, (_, each) => (Object.is(each, -0) ? '-0' : each)).includes('-0'))
+        expect(encode(value)).toBe(JSON.stringify(value))
+      }),
+    )
+  })
+
+  test('any value comes back as it was, or is refused; a clone is the same or refused with the same words', () => {
+    const options = {
+      key: fc.oneof(fc.string({ unit: 'binary' }), fc.constantFrom('__proto__', 'constructor', 'toJSON', '~', '~Date')),
+      maxDepth: 4,
+      withBigInt: true,
+      withDate: true,
+      withMap: true,
+      withNullPrototype: true,
+      withObjectString: true,
+      withSet: true,
+      withSparseArray: true,
+      withTypedArray: true,
+    }
+    const anything = fc.oneof(
+      { weight: 8, arbitrary: fc.anything(options) },
+      { weight: 1, arbitrary: fc.anything({ ...options, withBoxedValues: true }) },
+      { weight: 1, arbitrary: fc.array(fc.oneof(fc.anything(options), fc.func(fc.anything()))) },
+    )
+    let accepted = 0
+    fc.assert(
+      fc.property(anything, value => {
+        let stored: string
+        try {
+          stored = encode(value)
+        } catch {
+          expect(refusal(() => clone(value)).message).toBe(refusal(() => encode(value)).message)
+          return
+        }
+        accepted++
+        const copies = [decode(stored), clone(value), cloneAgain(clone(value))]
+        for (const copy of copies) {
+          if (!same(copy, value)) throw new Error(`${stored} became ${encode(copy)}`)
+        }
+      }),
+      { numRuns: 2000 },
+    )
+    expect(accepted).toBeGreaterThan(1000)
+  })
+
+  test('a typed array that this Node.js may not have', () => {
+    const read = (): unknown => decode('~{"~Float16Array":"ADw="}')
+    if ('Float16Array' in globalThis) expect(encode(read())).toBe('~{"~Float16Array":"ADw="}')
+    else expect(refusal(read).code).toBe('CACHE_CORRUPT_ENTRY')
+  })
+
+  test('every byte value, and views of a part of a buffer', () => {
+    const all = Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))
+    const part = all.subarray(100, 200)
+    for (const value of [all, part, new Uint16Array(new Uint8Array(all).buffer, 2, 3)]) {
+      for (const copy of [decode(encode(value)), clone(value)] as (typeof value)[]) {
+        expect(isDeepStrictEqual(copy, value)).toBe(true)
+        // A buffer of its own, not a part of the pool of Node.js or of the original.
+        expect(copy.buffer.byteLength).toBe(value.byteLength)
+        expect(copy.buffer).not.toBe(value.buffer)
+      }
+    }
+  })
+
+  test('an object that occurs twice becomes two', () => {
+    const shared = { n: 1 }
+    for (const copy of [decode(encode([shared, shared])), clone([shared, shared])] as object[][]) {
+      expect(copy).toEqual([{ n: 1 }, { n: 1 }])
+      expect(copy[0]).not.toBe(copy[1])
+    }
+  })
+
+  test('a regular expression starts again', () => {
+    const used = /a/g
+    used.lastIndex = 5
+    expect(clone(used).lastIndex).toBe(0)
+    expect((decode(encode(used)) as RegExp).lastIndex).toBe(0)
+  })
+
+  test('a getter is stored as what it answers, and a clone asks it once', () => {
+    let calls = 0
+    const value = {
+      get at() {
+        calls++
+        return new Date(7)
+      },
+    }
+    expect(clone(value)).toEqual({ at: new Date(7) })
+    expect(calls).toBe(1)
+    expect(encode(value)).toBe('~{"at":{"~Date":7}}')
+    expect(Object.getOwnPropertyDescriptor(clone(value), 'at')).toHaveProperty('value')
+  })
+
+  test('the dates of fake timers are dates', () => {
+    jest.useFakeTimers({ now: 1_000 })
+    const date = new Date()
+    try {
+      expect(Object.getPrototypeOf(Object.getPrototypeOf(date))).not.toBe(Object.prototype)
+      expect(encode({ date })).toBe('~{"date":{"~Date":1000}}')
+      expect(clone(date).getTime()).toBe(1_000)
+    } finally {
+      jest.useRealTimers()
+    }
+  })
+})
+
+describe('values of another realm', () => {
+  const foreign = (expression: string): unknown => runInNewContext(`(${expression})`)
+
+  test.each([
+    '{ a: [1, { b: null }] }',
+    '[1, [2]]',
+    '{ at: new Date(5), un: undefined }',
+    '/x/g',
+    'new Map([[1, { a: new Set([1]) }]])',
+    'new Uint8Array([1, 2])',
+    'new Float64Array([1.5])',
+    'new ArrayBuffer(2)',
+    'new DataView(new ArrayBuffer(2))',
+    'Object.assign(Object.create(null), { a: 1 })',
+    '[1, , 2]',
+  ])('%s', expression => {
+    // biome-ignore lint/security/noGlobalEval: the same expression, in this realm
+    const own = globalThis.eval(`(${expression})`)
+    const value = foreign(expression)
+    for (const copy of [decode(encode(value)), clone(value)]) {
+      expect(encode(copy)).toBe(encode(own))
+      expect(Object.getPrototypeOf(copy)).toBe(Object.getPrototypeOf(own))
+    }
+  })
+
+  test.each(['new (class Foo {})()', 'new (class extends Map {})()', 'new Error("x")', 'Promise.resolve()', '() => 1'])(
+    '%s is refused',
+    expression => {
+      expect(refusal(() => encode(foreign(expression))).code).toBe('CACHE_NOT_SERIALIZABLE')
+      expect(refusal(() => clone(foreign(expression))).code).toBe('CACHE_NOT_SERIALIZABLE')
+    },
+  )
+})
+
+describe('what is refused', () => {
+  class User {
+    secret = 'hunter2'
+  }
+  class Roles extends Map {}
+  class Names extends Array {}
+  class Moment extends Date {}
+  class Bytes extends Uint8Array {}
+  const cyclic: Record<string, unknown> = { name: 'hunter2' }
+  cyclic.list = [{ parent: cyclic }]
+  const cyclicMap = new Map()
+  cyclicMap.set('self', cyclicMap)
+
+  const refused: readonly (readonly [value: unknown, message: string])[] = [
+    [() => 'hunter2', 'value is a function'],
+    [User, 'value is a function'],
+    [Symbol('hunter2'), 'value is a symbol'],
+    [{ users: [1, 2, 3, { save() {} }] }, 'value.users[3].save is a function'],
+    [{ toJSON: () => 'hunter2' }, 'value.toJSON is a function'],
+    [{ 'first name': [Symbol.iterator] }, 'value["first name"][0] is a symbol'],
+    [{ a: { [Symbol('hunter2')]: 'hunter2' } }, 'value.a has a symbol as a key'],
+    [Object.assign(new Date(0), { [Symbol('s')]: 1 }), 'value has a symbol as a key'],
+    [{ u: new User() }, 'value.u is an instance of User'],
+    [Object.create({ inherited: 1 }), 'value is an instance of Object'],
+    [new Roles(), 'value is an instance of Roles'],
+    [Names.from([1]), 'value is an instance of Names'],
+    [[new Moment(0)], 'value[0] is an instance of Moment'],
+    [new Bytes(1), 'value is an instance of Bytes'],
+    [new Error('hunter2'), 'value is an instance of Error'],
+    [Promise.resolve('hunter2'), 'value is an instance of Promise'],
+    [new WeakMap(), 'value is an instance of WeakMap'],
+    [new URLSearchParams('a=b'), 'value is an instance of URLSearchParams'],
+    [new SharedArrayBuffer(1), 'value is an instance of SharedArrayBuffer'],
+    [Object(1), 'value is an instance of Number'],
+    [Object('hunter2'), 'value is an instance of String'],
+    [new (class {})(), 'value is an instance of a class'],
+    [new Map([['k', new Map([[{ f: () => 1 }, 1]])]]), 'value[0][1][0][0].f is a function'],
+    [new Set([1, () => 1]), 'value[1] is a function'],
+    [Object.assign(Object.create(null), { f: () => 1 }), 'value.f is a function'],
+    [Object.assign([1], { total: 'hunter2' }), 'value.total is a property of an object of type Array'],
+    // biome-ignore lint/suspicious/noSparseArray: as many elements and properties as it is long
+    [Object.assign([1, ,], { total: 'hunter2' }), 'value.total is a property of an object of type Array'],
+    [Object.assign([undefined], { '-1': 1 }), 'value["-1"] is a property of an object of type Array'],
+    [['hunter2'.match(/n(t)/)], 'value[0].groups is a property of an object of type Array'],
+    [Object.assign(new Date(0), { zone: 'hunter2' }), 'value.zone is a property of an object of type Date'],
+    [Object.assign(new Map(), { size2: 1 }), 'value.size2 is a property of an object of type Map'],
+    [new Array(10_001), 'value is an array with more than 10000 holes'],
+    [new Array(2 ** 32 - 1), 'value is an array with more than 10000 holes'],
+    [cyclic, `value${'.list[0].parent'.repeat(6)}.list… is more than 500 levels deep, or contains itself`],
+    [cyclicMap, `value${'[0][1]'.repeat(15)}[0][1… is more than 500 levels deep, or contains itself`],
+  ]
+
+  for (const [value, message] of refused) {
+    test(message, () => {
+      for (const run of [encode, clone]) {
+        const error = refusal(() => run(value))
+        expect(error.code).toBe('CACHE_NOT_SERIALIZABLE')
+        expect(error.message).toBe(`Not serializable: ${message}.`)
+        expect(error.cause).toBeUndefined()
+      }
+    })
+  }
+
+  test('500 levels are stored, more are refused, and none overflow the stack', () => {
+    const nested = (levels: number, wrap: (inner: unknown) => unknown): unknown => {
+      let value: unknown = 1
+      for (let level = 0; level < levels; level++) value = wrap(value)
+      return value
+    }
+    const wraps: ((inner: unknown) => unknown)[] = [
+      inner => [inner],
+      inner => ({ inner }),
+      inner => [inner, undefined],
+      inner => new Set([inner]),
+    ]
+    for (const wrap of wraps) {
+      expect(encode(clone(nested(500, wrap)))).toBe(encode(decode(encode(nested(500, wrap)))))
+      for (const levels of [502, 100_000]) {
+        expect(refusal(() => encode(nested(levels, wrap))).message).toMatch(/more than 500 levels deep/)
+        expect(refusal(() => clone(nested(levels, wrap))).message).toMatch(/more than 500 levels deep/)
+      }
+    }
+  })
+
+  test('a getter or proxy that throws is refused with its error as the cause', () => {
+    const cause = new Error('broken')
+    const broken = {
+      get name() {
+        throw cause
+      },
+    }
+    for (const run of [encode, clone]) {
+      expect(refusal(() => run([broken]))).toMatchObject({ code: 'CACHE_NOT_SERIALIZABLE', cause })
+    }
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    expect(refusal(() => encode(proxy)).code).toBe('CACHE_NOT_SERIALIZABLE')
+    expect(refusal(() => clone(proxy)).code).toBe('CACHE_NOT_SERIALIZABLE')
+  })
+
+  test('a buffer that was transferred is refused, also through its views', () => {
+    const view = new Uint8Array(2)
+    const { buffer } = view
+    structuredClone(buffer, { transfer: [buffer] })
+    for (const value of [buffer, view]) {
+      expect(refusal(() => encode(value)).code).toBe('CACHE_NOT_SERIALIZABLE')
+      expect(refusal(() => clone(value)).code).toBe('CACHE_NOT_SERIALIZABLE')
+    }
+  })
+})
+
+describe('values share nothing', () => {
+  const make = () => ({ list: [{ n: 1 }], at: new Date(0), map: new Map([['k', [1]]]), bytes: Buffer.from('ab') })
+
+  test.each([
+    ['decode', (value: ReturnType<typeof make>) => decode(encode(value))],
+    ['clone', clone],
+    ['cloneAgain', (value: ReturnType<typeof make>) => cloneAgain(value)],
+  ] as const)('%s', (_, copyOf) => {
+    const value = make()
+    const copy = copyOf(value) as ReturnType<typeof make>
+    copy.list.push({ n: 2 })
+    if (copy.list[0]) copy.list[0].n = 3
+    copy.at.setTime(9)
+    copy.map.get('k')?.push(2)
+    copy.bytes[0] = 0
+    expect(same(value, make())).toBe(true)
+  })
+
+  test('a frozen value is taken, and comes back unfrozen', () => {
+    const frozen = Object.freeze({ list: Object.freeze([Object.freeze({ n: 1 })]), at: Object.freeze(new Date(0)) })
+    const copy = clone(frozen) as unknown as { list: { n: number }[] }
+    copy.list.push({ n: 2 })
+    expect(Object.isFrozen(copy)).toBe(false)
+    expect(frozen.list).toHaveLength(1)
+  })
+})
+
+describe('stored bytes are data only', () => {
+  test('no stored key reaches a prototype', () => {
+    for (const text of [
+      '{"__proto__":{"polluted":1}}',
+      '~{"__proto__":{"polluted":1},"n":{"~bigint":"1"}}',
+      '~{"~~a":{"~undefined":null},"__proto__":{"polluted":1}}',
+      '~{"~null":{"__proto__":{"polluted":1}}}',
+      '{"constructor":{"prototype":{"polluted":1}}}',
+    ]) {
+      const value = decode(text) as Record<string, unknown>
+      expect('polluted' in {}).toBe(false)
+      expect(value.polluted).toBeUndefined()
+      expect(clone(value).polluted).toBeUndefined()
+      expect(cloneAgain(value).polluted).toBeUndefined()
+      expect(encode(value)).toBe(text)
+    }
+  })
+
+  test.each([
+    '',
+    ' ',
+    '{',
+    'undefined',
+    'NaN',
+    '[1,]',
+    '{"a":1}x',
+    '\0',
+    '~',
+    '~{',
+    '~~1',
+    '~{"~Nothing":1}',
+    '~{"~__proto__":1}',
+    '~{"~constructor":1}',
+    '~{"~":1}',
+    '~{"~hole":null}',
+    '~{"~Date":0,"x":1}',
+    '~{"x":1,"~Date":0}',
+    '~{"~undefined":1}',
+    '~{"~number":"1"}',
+    '~{"~number":1}',
+    '~{"~bigint":"0x10"}',
+    '~{"~bigint":""}',
+    '~{"~bigint":1}',
+    '~{"~Date":"1970-01-01T00:00:00.000Z"}',
+    '~{"~Date":1.5}',
+    '~{"~Date":8640000000000001}',
+    '~{"~Date":[]}',
+    '~{"~RegExp":"a"}',
+    '~{"~RegExp":["(",""]}',
+    '~{"~RegExp":["a","xyz"]}',
+    '~{"~URL":"no url"}',
+    '~{"~URL":1}',
+    '~{"~Map":{}}',
+    '~{"~Map":[1]}',
+    '~{"~Map":["ab"]}',
+    '~{"~Set":"ab"}',
+    '~{"~null":[]}',
+    '~{"~null":null}',
+    '~{"~null":{"~Date":0}}',
+    '~{"~Buffer":"a"}',
+    '~{"~Buffer":"!!!!"}',
+    '~{"~Buffer":[1]}',
+    '~{"~Uint8Array":1000000000}',
+    '~{"~Float64Array":"AAAA"}',
+    `~${'['.repeat(100_000)}${']'.repeat(100_000)}`,
+    `~${'{"~Set":['.repeat(100_000)}${']}'.repeat(100_000)}`,
+  ])('%.40s is a corrupt entry', text => {
+    const error = refusal(() => decode(text))
+    expect(error.code).toBe('CACHE_CORRUPT_ENTRY')
+    expect(error.cause).toBeUndefined()
+  })
+
+  test('bytes that are no UTF-8 are a corrupt entry, and not a value with other characters', () => {
+    expect(refusal(() => defaultCodec.decode(Buffer.from([0x22, 0xff, 0x22]))).code).toBe('CACHE_CORRUPT_ENTRY')
+  })
+
+  test('damaged bytes give a value or a corrupt entry, and no other error', () => {
+    const samples = golden.map(([, stored]) => Buffer.from(stored))
+    const change = fc.record({
+      sample: fc.constantFrom(...samples),
+      at: fc.nat(),
+      byte: fc.nat(255),
+      cut: fc.boolean(),
+    })
+    fc.assert(
+      fc.property(change, ({ sample, at, byte, cut }) => {
+        const bytes = Buffer.from(sample)
+        bytes[at % bytes.length] = byte
+        try {
+          defaultCodec.decode(cut ? bytes.subarray(0, at % bytes.length) : bytes)
+        } catch (error) {
+          expect(isCacheError(error, 'CACHE_CORRUPT_ENTRY')).toBe(true)
+        }
+      }),
+      { numRuns: 2000 },
+    )
+  })
+})

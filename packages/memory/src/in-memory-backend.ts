@@ -1,0 +1,217 @@
+import {
+  type BackendOptions,
+  BaseBackend,
+  CacheError,
+  describeArgument,
+  invalidArgument,
+  type LiveStore,
+  type NewEntry,
+  type StoredEntry,
+  splitId,
+  toId,
+} from '@cachekit/core'
+import { EncodedEntry } from './encoded-entry.ts'
+import { LiveView } from './live-view.ts'
+import { Lru } from './lru.ts'
+import { MemoryStore } from './memory-store.ts'
+import { S3Fifo } from './s3-fifo.ts'
+import type { Entry } from './slot.ts'
+import type { SweepOptions } from './sweep.ts'
+
+export interface InMemoryBackendOptions extends BackendOptions {
+  /** How many entries are kept, in all namespaces together. Default: 10,000. */
+  readonly maxEntries?: number | undefined
+  /**
+   * How many bytes the values may take together, as `sizeOf` counts them. Keys and bookkeeping, about 300 bytes for each
+   * entry, are not counted. Default: no limit.
+   */
+  readonly maxBytes?: number | undefined
+  /**
+   * Who leaves when there is no more room. `'lru'`: what was not used for the longest time. `'s3fifo'`: keeps what is used
+   * again and again through scans over many keys; mostly more hits, and cheaper ones. Default: `'lru'`.
+   */
+  readonly policy?: 'lru' | 's3fifo' | undefined
+  /**
+   * `'clone'`: a cache puts in and hands out clones, so that memory behaves as any other store does. `'share'`: it hands
+   * out the stored object itself, which is faster; nobody may change it. Default: `'clone'`.
+   */
+  readonly isolation?: 'clone' | 'share' | undefined
+  /**
+   * The size of a value in bytes, greater than 0; an estimate is enough. It gets the value itself, or a `Uint8Array` if it
+   * was stored as bytes. Only with `maxBytes`. Default: the length in bytes, encoded.
+   */
+  readonly sizeOf?: SizeOf | undefined
+  /**
+   * Removes expired entries every `interval` milliseconds (default: 10,000), at most `batchSize` at a time (default: 1,000).
+   * `false`: they stay until they are replaced or their room is needed. Default: on.
+   */
+  readonly sweep?:
+    | { readonly interval?: number | undefined; readonly batchSize?: number | undefined }
+    | false
+    | undefined
+}
+
+/** As much as Redis takes, so that what fits here fits there. It also is far below what a `Uint8Array` can be. */
+const MAX_VALUE_BYTES = 512 * 1024 * 1024
+const MAX_INTERVAL = 0x7fffffff
+
+/**
+ * Entries in the memory of this process.
+ *
+ * Its `live` view, and with it a cache, takes and gives values without encoding them; the other methods, which deal in
+ * bytes, see the same entries.
+ */
+export class InMemoryBackend extends BaseBackend {
+  readonly #store: MemoryStore
+  readonly #isolation: 'clone' | 'share'
+
+  /** @throws `CACHE_INVALID_ARGUMENT` for an option that is not what it should be. */
+  constructor(options: InMemoryBackendOptions = {}) {
+    const { maxEntries = 10_000, maxBytes, policy = 'lru', isolation = 'clone', sizeOf, sweep } = options
+    assertCount('maxEntries', maxEntries)
+    if (maxBytes !== undefined) assertCount('maxBytes', maxBytes)
+    assertOneOf('policy', policy, ['lru', 's3fifo'])
+    assertOneOf('isolation', isolation, ['clone', 'share'])
+    if (sizeOf !== undefined && typeof sizeOf !== 'function') {
+      throw invalidArgument(`sizeOf must be a function, not ${describeArgument(sizeOf)}.`)
+    }
+    if (sizeOf !== undefined && maxBytes === undefined) throw invalidArgument('sizeOf needs maxBytes.')
+    const capacity = maxBytes ?? Number.POSITIVE_INFINITY
+    super(
+      'memory',
+      {
+        maxValueBytes: Math.min(capacity, MAX_VALUE_BYTES),
+        clock: 'caller',
+        persistent: false,
+        shared: false,
+        evicts: true,
+        iteration: true,
+      },
+      options,
+    )
+    this.#isolation = isolation
+    this.#store = new MemoryStore({
+      policy: policy === 'lru' ? new Lru() : new S3Fifo(maxEntries, capacity),
+      maxEntries,
+      maxBytes: capacity,
+      weigh: maxBytes === undefined ? () => 0 : scales(maxBytes, sizeOf),
+      sweep: sweepOptions(sweep),
+      now: this.now,
+    })
+  }
+
+  override get live(): LiveStore {
+    return super.live as LiveStore
+  }
+
+  protected override _live(prefix: string, assertOpen: () => void): LiveStore {
+    return new LiveView(this.#store, prefix, { isolation: this.#isolation, now: this.now, assertOpen })
+  }
+
+  protected async _get(id: string): Promise<EncodedEntry | undefined> {
+    return this.#read(id)
+  }
+
+  protected override async _getMany(ids: readonly string[]): Promise<readonly (EncodedEntry | undefined)[]> {
+    return ids.map(id => this.#read(id))
+  }
+
+  /** As opposed to `_get`, this is no use: whoever only asks does not keep an entry alive. */
+  protected override async _has(id: string): Promise<boolean> {
+    const { prefix, key } = splitId(id)
+    return this.#store.peek(this.#store.space(prefix), key) !== undefined
+  }
+
+  protected async _set(id: string, entry: NewEntry): Promise<void> {
+    const { prefix, key } = splitId(id)
+    this.#store.set(this.#store.space(prefix), key, stored(entry))
+  }
+
+  protected async _swap(id: string, expected: StoredEntry | undefined, next: NewEntry | undefined): Promise<boolean> {
+    const { prefix, key } = splitId(id)
+    const { entry } = (expected as EncodedEntry | undefined) ?? {}
+    return this.#store.swap(this.#store.space(prefix), key, entry, next && stored(next))
+  }
+
+  protected async _clear(prefix: string): Promise<void> {
+    this.#store.clear(prefix)
+  }
+
+  protected override async *_keys(prefix: string): AsyncGenerator<string> {
+    for (const key of this.#store.keys(prefix)) yield toId(prefix, key)
+  }
+
+  protected override async _close(): Promise<void> {
+    this.#store.close()
+  }
+
+  #read(id: string): EncodedEntry | undefined {
+    const { prefix, key } = splitId(id)
+    const entry = this.#store.get(this.#store.space(prefix), key)
+    return entry && new EncodedEntry(entry)
+  }
+}
+
+/** What is kept of an entry that comes as bytes. */
+function stored({ value, expiresAt }: NewEntry): StoredEntry {
+  // Bytes that are part of something larger, such as a pooled buffer, would keep all of it.
+  return { value: value.byteLength === value.buffer.byteLength ? value : new Uint8Array(value), expiresAt }
+}
+
+type SizeOf = (value: unknown, key: string) => number
+
+/** Says what an entry counts, and throws if that is more than there can be. */
+function scales(maxBytes: number, sizeOf: SizeOf | undefined): (entry: Entry, key: string) => number {
+  return (entry, key) => {
+    const size = sizeOf === undefined ? encodedSize(entry) : ownSize(sizeOf, entry.value, key)
+    if (size <= maxBytes) return size
+    throw new CacheError({
+      code: 'CACHE_VALUE_TOO_LARGE',
+      message: `The value counts ${size} bytes; the maxBytes of this memory backend is ${maxBytes}.`,
+    })
+  }
+}
+
+function encodedSize(entry: Entry): number {
+  const size = 'encode' in entry ? entry.size : entry.value.byteLength
+  if (size >= 0) return Math.ceil(size)
+  throw invalidArgument(`The size of a live entry must be a number of bytes, not ${describeArgument(size)}.`)
+}
+
+function ownSize(sizeOf: SizeOf, value: unknown, key: string): number {
+  let size: number
+  try {
+    size = sizeOf(value, key)
+  } catch (cause) {
+    throw new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message: 'sizeOf threw; its error is the cause.', cause })
+  }
+  if (typeof size === 'number' && size > 0) return Math.ceil(size)
+  throw invalidArgument(`sizeOf must return a number of bytes greater than 0, not ${describeArgument(size)}.`)
+}
+
+function sweepOptions(sweep: InMemoryBackendOptions['sweep']): SweepOptions | undefined {
+  if (sweep === false) return undefined
+  if (sweep !== undefined && (typeof sweep !== 'object' || sweep === null)) {
+    throw invalidArgument(`sweep must be { interval, batchSize } or false, not ${describeArgument(sweep)}.`)
+  }
+  const { interval = 10_000, batchSize = 1000 } = sweep ?? {}
+  if (!(typeof interval === 'number' && interval > 0 && interval <= MAX_INTERVAL)) {
+    throw invalidArgument(
+      `sweep.interval must be a number of milliseconds between 0 and ${MAX_INTERVAL}, not ${describeArgument(interval)}.`,
+    )
+  }
+  assertCount('sweep.batchSize', batchSize)
+  return { interval, batchSize }
+}
+
+function assertCount(option: string, value: unknown): void {
+  if (Number.isSafeInteger(value) && (value as number) > 0) return
+  throw invalidArgument(`${option} must be a whole number greater than 0, not ${describeArgument(value)}.`)
+}
+
+function assertOneOf(option: string, value: unknown, allowed: readonly string[]): void {
+  if (allowed.includes(value as string)) return
+  throw invalidArgument(
+    `${option} must be ${allowed.map(name => `'${name}'`).join(' or ')}, not ${describeArgument(value)}.`,
+  )
+}

@@ -1,0 +1,152 @@
+import { Deadlines } from './deadlines.ts'
+import type { EvictionPolicy } from './eviction-policy.ts'
+import { type Entry, Slot } from './slot.ts'
+import { Space } from './space.ts'
+import { Sweep, type SweepOptions } from './sweep.ts'
+
+export interface MemoryStoreOptions {
+  readonly policy: EvictionPolicy
+  readonly maxEntries: number
+  readonly maxBytes: number
+  /** What an entry counts towards `maxBytes`: a whole number, at most `maxBytes`. Throws if it must not be stored. */
+  readonly weigh: (entry: Entry, key: string) => number
+  readonly sweep: SweepOptions | undefined
+  readonly now: () => number
+}
+
+/**
+ * The entries of all namespaces. They share the limits, so what is used in one may evict what is not used in another. An
+ * expired entry is absent to every method, and leaves before any other is evicted.
+ */
+export class MemoryStore {
+  readonly #spaces = new Map<string, Space>()
+  readonly #deadlines = new Deadlines()
+  readonly #policy: EvictionPolicy
+  readonly #maxEntries: number
+  readonly #maxBytes: number
+  readonly #weigh: (entry: Entry, key: string) => number
+  readonly #sweep: Sweep | undefined
+  readonly #now: () => number
+
+  constructor(options: MemoryStoreOptions) {
+    this.#policy = options.policy
+    this.#maxEntries = options.maxEntries
+    this.#maxBytes = options.maxBytes
+    this.#weigh = options.weigh
+    this.#now = options.now
+    if (options.sweep !== undefined) this.#sweep = new Sweep(this, options.sweep)
+  }
+
+  /** How many entries are there, expired ones that nobody has removed yet included. */
+  get length(): number {
+    return this.#policy.length
+  }
+
+  /** How many of them have a deadline. */
+  get expiring(): number {
+    return this.#deadlines.pending
+  }
+
+  /** The space of the namespace with this prefix; see there for how long it may be kept. */
+  space(prefix: string): Space {
+    return this.#spaces.get(prefix) ?? new Space(prefix, this.#spaces)
+  }
+
+  get(space: Space, key: string): Entry | undefined {
+    const slot = space.slots.get(key)
+    if (slot === undefined) return undefined
+    const { entry } = slot
+    if (entry === undefined || this.#hasExpired(entry)) return undefined
+    this.#policy.use(slot)
+    return entry
+  }
+
+  /** Like `get`, but does not count as a use. */
+  peek(space: Space, key: string): Entry | undefined {
+    const entry = space.slots.get(key)?.entry
+    return entry === undefined || this.#hasExpired(entry) ? undefined : entry
+  }
+
+  set(space: Space, key: string, entry: Entry): void {
+    const bytes = this.#weigh(entry, key)
+    const slot = space.slots.get(key) ?? new Slot(space, key)
+    if (slot.entry !== undefined) {
+      this.#deadlines.cancel(slot)
+      this.#policy.use(slot)
+    }
+    if (slot.entry === undefined || slot.bytes !== bytes) {
+      // It steps aside while room is made, so as not to be the one that is evicted.
+      const isNew = slot.queue === undefined
+      if (!isNew) this.#policy.remove(slot)
+      this.#makeRoom(bytes)
+      slot.bytes = bytes
+      this.#policy.add(slot)
+      if (isNew) space.add(slot)
+    }
+    slot.entry = entry
+    if (entry.expiresAt !== undefined) {
+      this.#deadlines.add(slot, entry.expiresAt)
+      this.#sweep?.start()
+    }
+  }
+
+  /** Replaces or, without `next`, removes the entry if it is `expected`, the very object. */
+  swap(space: Space, key: string, expected: Entry | undefined, next: Entry | undefined): boolean {
+    if (this.peek(space, key) !== expected) return false
+    if (next !== undefined) this.set(space, key, next)
+    else if (expected !== undefined) this.#remove(space.slots.get(key) as Slot)
+    return true
+  }
+
+  /** The keys of the namespace with this prefix, as far as they live through the iteration. */
+  *keys(prefix: string): Generator<string> {
+    // A copy: a map that is written to while it is read shows a key again, and may never end.
+    for (const key of [...this.space(prefix).slots.keys()]) {
+      if (this.peek(this.space(prefix), key) !== undefined) yield key
+    }
+  }
+
+  /** Removes the namespaces whose prefix starts with this one. */
+  clear(prefix: string): void {
+    for (const space of this.#spaces.values()) {
+      if (!space.prefix.startsWith(prefix)) continue
+      for (const slot of space.slots.values()) this.#remove(slot)
+    }
+  }
+
+  /** Removes at most `limit` expired entries, and answers how many it were. */
+  removeExpired(limit: number): number {
+    for (let removed = 0; removed < limit; removed++) {
+      const slot = this.#deadlines.expired(this.#now)
+      if (slot === undefined) return removed
+      this.#remove(slot)
+    }
+    return limit
+  }
+
+  /** Removes everything, for good. */
+  close(): void {
+    this.#sweep?.stop()
+    this.clear('')
+  }
+
+  #hasExpired(entry: Entry): boolean {
+    return entry.expiresAt !== undefined && entry.expiresAt <= this.#now()
+  }
+
+  #remove(slot: Slot): void {
+    this.#policy.remove(slot)
+    this.#deadlines.cancel(slot)
+    slot.space.delete(slot)
+    slot.entry = undefined
+  }
+
+  #makeRoom(bytes: number): void {
+    while (this.#policy.length >= this.#maxEntries || this.#policy.bytes + bytes > this.#maxBytes) {
+      if (this.removeExpired(1) > 0) continue
+      const slot = this.#policy.evict()
+      this.#deadlines.cancel(slot)
+      slot.entry = undefined
+    }
+  }
+}
