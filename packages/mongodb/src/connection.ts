@@ -67,11 +67,13 @@ export class MongoConnection {
         throw invalid(`${option} must be a non-empty string without "$" and NUL, not ${JSON.stringify(name)}.`)
       }
     }
+    // Less than a call has, so that it can still say that no server was to be found.
+    const patience = Math.max(200, Math.floor(0.8 * timeout))
     this.#clientOptions = {
       ...clientOptions,
       appName: clientOptions?.appName ?? 'cachekit',
-      connectTimeoutMS: timeout,
-      serverSelectionTimeoutMS: timeout,
+      connectTimeoutMS: patience,
+      serverSelectionTimeoutMS: patience,
       heartbeatFrequencyMS: 1000,
     }
     // The driver checks url and options in its constructor, which does no I/O: so they are refused at once.

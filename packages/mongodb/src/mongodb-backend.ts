@@ -222,11 +222,11 @@ export class MongoDBBackend extends BaseBackend {
   }
 
   protected override async _increment(id: string, by: number, { ttl }: Deadline, progress: Progress): Promise<number> {
-    const sum = { $add: ['$value', by] }
-    const safe = [{ $lte: [sum, Number.MAX_SAFE_INTEGER] }, { $gte: [sum, Number.MIN_SAFE_INTEGER] }]
+    const added = { $add: ['$value', by] }
+    const safe = [{ $lte: [added, Number.MAX_SAFE_INTEGER] }, { $gte: [added, Number.MIN_SAFE_INTEGER] }]
     const countable = { $and: [{ $isNumber: '$value' }, ...safe] }
     const fresh = { _id: '$_id', value: { $literal: by }, ...deadline(ttl) }
-    const count = [{ $replaceWith: { $cond: [IS_LIVE, { $mergeObjects: ['$$ROOT', { value: sum }] }, fresh] } }]
+    const count = [{ $replaceWith: { $cond: [IS_LIVE, { $mergeObjects: ['$$ROOT', { value: added }] }, fresh] } }]
     for (;;) {
       const counted = await this.#collection.findOneAndUpdate(
         { _id: id, $expr: { $or: [{ $not: [IS_LIVE] }, countable] } },
@@ -235,8 +235,10 @@ export class MongoDBBackend extends BaseBackend {
       )
       if (counted !== null) return counted.value as number
       if (await this.#insert(id, [{ $replaceWith: fresh }])) return by
-      // A live entry that cannot be counted on, unless it is gone again: then this goes on.
-      addToCounter((await this._get(id))?.value, by)
+      // A live entry that is no number of ours: no counter, or one whose sum or present value is not safe.
+      const found = await this._get(id)
+      const { sum, bytes } = addToCounter(found?.value, by)
+      if (found && (await this.#replaceValue(id, found.value, bytes))) return sum
       progress()
     }
   }
@@ -289,6 +291,13 @@ export class MongoDBBackend extends BaseBackend {
 
   get #collection(): MongoConnection['collection'] {
     return this.#connection.collection
+  }
+
+  /** Another value, with the same deadline. */
+  async #replaceValue(id: string, expected: Uint8Array, value: Uint8Array): Promise<boolean> {
+    const filter = { _id: id, value: toValue(expected), ...LIVE } as Filter<EntryDocument>
+    const { matchedCount } = await this.#collection.updateOne(filter, { $set: { value: toValue(value) } })
+    return matchedCount === 1
   }
 
   /** Inserts a document; `false` if there is one already, expired or not. */
