@@ -30,4 +30,4 @@ const folders = ['packages', 'apps'].flatMap(parent =>
   readdirSync(join(root, parent)).map(name => join(root, parent, name)),
 )
 
-export default { ...services, projects: folders.map(jestProject) }
+export default { ...services, projects: [...folders, join(root, 'docs')].map(jestProject) }

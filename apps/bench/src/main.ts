@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { resolveService } from '@cachekit/testing'
@@ -16,6 +16,7 @@ const help = `pnpm bench: how fast CacheKit is, compared with bare drivers and w
 
   --filter TEXT     only what has TEXT in its name; names are like "redis: getMany, 1 kB, 64 at a time" and "import"
   --quick           few and short rounds: shows that it works, not how fast it is
+  --show            what the last whole run gave, from apps/bench/results; nothing is measured
   --json            results as JSON on standard output instead of tables
   --output FOLDER   where each suite is written as JSON; default: apps/bench/results for suites that run whole
 ${services.map(service => `  --${service}-url URL`.padEnd(20)).join('\n')}the server to use; default: one that is found, started or fetched
@@ -28,6 +29,7 @@ const { values } = parseArgs({
   options: {
     filter: { type: 'string', default: '' },
     quick: { type: 'boolean', default: false },
+    show: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     output: { type: 'string' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -37,29 +39,47 @@ const { values } = parseArgs({
 const { filter, quick, json } = values
 const defaultOutput = fileURLToPath(new URL('../results/', import.meta.url))
 
-if (values.help) console.log(help)
-else await main()
+try {
+  if (values.help) console.log(help)
+  else report(values.show ? saved() : await measured())
+} catch (error) {
+  console.error((error as Error).message)
+  process.exitCode = 1
+}
 
-async function main(): Promise<void> {
-  const results: (SuiteResult | ImportResult)[] = []
+interface Results {
+  readonly suites: readonly SuiteResult[]
+  readonly imports: ImportResult | undefined
+}
+
+function report({ suites, imports }: Results): void {
+  const tables = [...suites.map(formatSuite), ...(imports === undefined ? [] : [formatImports(imports)])]
+  console.log(json ? JSON.stringify({ suites, imports }, null, 2) : tables.join('\n\n'))
+}
+
+function saved(): Results {
+  const read = (name: string): unknown => JSON.parse(readFileSync(`${defaultOutput}${name}.json`, 'utf8'))
+  return { suites: suites.map(({ name }) => read(name) as SuiteResult), imports: read('import') as ImportResult }
+}
+
+async function measured(): Promise<Results> {
+  const results: SuiteResult[] = []
   for (const suite of suites) {
     const wanted = (one: Case): boolean => `${suite.name}: ${caseTitle(one)}`.includes(filter)
-    const cases = casesOf(suite)
-    const count = cases.filter(wanted).length
+    const all = casesOf(suite)
+    const count = all.filter(wanted).length
     if (count === 0) continue
     const result = await withProgress(progress => run(suite, wanted, progress))
+    save(suite.name, result, count === all.length)
     results.push(result)
-    if (!json) console.log(`${formatSuite(result)}\n`)
-    save(suite.name, result, count === cases.length)
   }
+  let imports: ImportResult | undefined
   if ('import'.includes(filter)) {
-    const result = await withProgress(progress => measureImports(quick ? 2 : 30, progress))
-    results.push(result)
-    if (!json) console.log(`${formatImports(result)}\n`)
-    save('import', result, true)
+    imports = await withProgress(progress => measureImports(quick ? 1 : 31, progress))
+    save('import', imports, true)
   }
-  if (results.length === 0) throw new Error(`Nothing has "${filter}" in its name.`)
-  if (json) console.log(JSON.stringify(results, null, 2))
+  if (results.length === 0 && imports === undefined) throw new Error(`Nothing has "${filter}" in its name.`)
+  return { suites: results, imports }
 }
 
 async function run(suite: Suite, wanted: (one: Case) => boolean, progress: Progress): Promise<SuiteResult> {

@@ -19,7 +19,7 @@ export function formatSuite(result: SuiteResult): string {
   )
   return [
     `### ${result.title}`,
-    `How many times as fast as ${result.baseline}, and between what the middle half of ${result.rounds} rounds lies.`,
+    `How many times as fast as ${result.baseline}, by ${result.clock} time, and between what the middle half of ${result.rounds} rounds lies.`,
     ...timed.map(operation => formatOperation(result, operation)),
     formatBudgets(result),
     result.contestants.map(({ name, options }) => `- ${name}: ${options}`).join('\n'),
@@ -31,7 +31,7 @@ export function formatImports(result: ImportResult): string {
   const { package: name, milliseconds, met } = result.budget
   return [
     '### Import',
-    `Milliseconds that \`import\` takes in a fresh process, and between what the middle half of ${result.rounds} lies.`,
+    `Milliseconds of processor time that \`import\` takes in a fresh process, and between what the middle half of ${result.rounds} lies.`,
     markdownTable([['package', 'ms'], ...Object.entries(result.milliseconds).map(([key, ms]) => [key, range(ms, 1)])], {
       align: ['l', 'r'],
     }),

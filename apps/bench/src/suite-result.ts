@@ -9,6 +9,7 @@ export interface SuiteResult extends Circumstances, Omit<RunOptions, 'url'> {
   readonly title: string
   /** Name and version, if the suite has a server. */
   readonly server?: string | undefined
+  readonly clock: Suite['clock']
   readonly baseline: string
   readonly contestants: readonly { readonly name: string; readonly options: string }[]
   readonly cases: readonly CaseResult[]
@@ -43,6 +44,7 @@ export function suiteResult(
     keys,
     rounds,
     milliseconds,
+    clock: suite.clock,
     baseline: suite.baseline,
     contestants: suite.contestants.map(({ name, options }) => ({ name, options })),
     budgets: suite.budgets.map(budget => budgetResult(budget, cases)),

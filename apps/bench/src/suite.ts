@@ -44,6 +44,11 @@ export interface Suite {
   /** The contestant that the others are measured against. */
   readonly baseline: string
   readonly operations: readonly Operation[]
+  /**
+   * What is measured: the time that passes, waiting for the server included, or the time that the process computes,
+   * which other programs on the machine lengthen less.
+   */
+  readonly clock: 'wall' | 'processor'
   /** Whose object an answer must be: the very one that was set, or one of its own at each call. Default: not checked. */
   readonly answers?: 'shared' | 'own'
   /** What is cached. Default: the objects of `workload.ts`. */

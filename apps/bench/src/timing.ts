@@ -7,6 +7,15 @@ import { batchSize, keysOf, makeValue, shuffled } from './workload.ts'
 /** The least that a timed batch of calls takes, in milliseconds: next to it the clock costs nothing. */
 const BATCH_TIME = 2
 
+/** Milliseconds. */
+const clocks: Readonly<Record<Suite['clock'], () => number>> = {
+  wall: () => performance.now(),
+  processor: () => {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1000
+  },
+}
+
 /** Calls whose promises are counted. */
 const COUNTED_CALLS = 1000
 
@@ -48,11 +57,12 @@ export async function prepareTiming(
   const { synchronous = false } = contestant
   const batch = (count: number): (() => unknown) =>
     synchronous ? synchronousBatch(calls, count) : asynchronousBatch(calls, count, concurrency)
-  let count = await enoughCalls(batch, concurrency)
+  const now = clocks[suite.clock]
+  let count = await enoughCalls(batch, concurrency, now)
   return {
     async run(milliseconds) {
       globalThis.gc?.()
-      const bench = new Bench({ time: milliseconds, iterations: 1, warmup: false, throws: true })
+      const bench = new Bench({ now, time: milliseconds, iterations: 1, warmup: false, throws: true })
       bench.add('batch', batch(count), { async: !synchronous })
       const [task] = await bench.run()
       ok(task?.result.state === 'completed')
@@ -115,11 +125,15 @@ async function check(suite: Suite, subject: Subject, operation: Operation, entri
 }
 
 /** How many calls make up a batch. */
-async function enoughCalls(batch: (count: number) => () => unknown, concurrency: number): Promise<number> {
+async function enoughCalls(
+  batch: (count: number) => () => unknown,
+  concurrency: number,
+  now: () => number,
+): Promise<number> {
   for (let count = concurrency; ; count *= 2) {
-    const start = performance.now()
+    const start = now()
     await batch(count)()
-    if (performance.now() - start >= BATCH_TIME) return count
+    if (now() - start >= BATCH_TIME) return count
   }
 }
 

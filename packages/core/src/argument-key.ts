@@ -1,6 +1,6 @@
-import { hash } from 'node:crypto'
-import { types } from 'node:util'
+import * as types from 'node:util/types'
 import { invalidArgument } from './errors.ts'
+import { nodeCrypto } from './node-modules.ts'
 
 /** Longer encodings are replaced by their hash, so that keys stay readable and within every limit. */
 const MAX_LENGTH = 1024
@@ -12,7 +12,7 @@ const MAX_LENGTH = 1024
  */
 export function encodeArguments(args: readonly unknown[]): string {
   const text = args.map((value, index) => encode(value, `argument ${index + 1}`, [])).join(',')
-  return text.length <= MAX_LENGTH ? text : `#${hash('sha256', text, 'base64url')}`
+  return text.length <= MAX_LENGTH ? text : `#${nodeCrypto().hash('sha256', text, 'base64url')}`
 }
 
 function encode(value: unknown, path: string, parents: readonly object[]): string {

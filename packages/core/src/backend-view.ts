@@ -1,4 +1,4 @@
-import { types } from 'node:util'
+import * as types from 'node:util/types'
 import type {
   BackendEntry,
   BackendSupports,
@@ -18,6 +18,7 @@ export interface BackendHooks extends LifecycleHooks {
   _get(id: string): Promise<StoredEntry | undefined>
   _getEntry(id: string): Promise<BackendEntry | undefined>
   _has(id: string, progress: Progress): Promise<boolean>
+  readonly _repeats: boolean
   _getMany(ids: readonly string[], progress: Progress): Promise<readonly (StoredEntry | undefined)[]>
   _set(id: string, entry: NewEntry): Promise<void>
   _setMany(entries: readonly (readonly [id: string, entry: NewEntry])[], progress: Progress): Promise<void>
@@ -97,7 +98,7 @@ export class BackendView implements CacheBackend {
   get(key: string): Promise<Uint8Array | undefined> {
     return this.#call(GET, () => {
       const id = this.#id(key)
-      return async () => this.#visible(await this.#context.hooks._get(id))?.value
+      return () => this.#context.hooks._get(id).then(entry => this.#visible(entry)?.value)
     })
   }
 
@@ -112,11 +113,12 @@ export class BackendView implements CacheBackend {
     return this.#call(GET_MANY, () => {
       const ids = this.#ids(keys)
       if (ids.length === 0) return []
-      const unique = [...new Set(ids)]
+      // Of the keys first: ids are fresh strings, which would be hashed here for the first time.
+      const unique = this.#context.hooks._repeats || new Set(keys).size === ids.length ? ids : [...new Set(ids)]
       return async progress => {
         const entries = await this.#context.hooks._getMany(unique, progress)
         const values = entries.map(entry => this.#visible(entry)?.value)
-        return unique.length === ids.length ? values : repeatAnswers(ids, unique, values)
+        return unique === ids ? values : repeatAnswers(ids, unique, values)
       }
     })
   }
@@ -314,7 +316,9 @@ export class BackendView implements CacheBackend {
 
   #ids(keys: unknown): string[] {
     assertIterable('keys', keys)
-    return Array.from(keys, key => this.#id(key))
+    const ids: string[] = []
+    for (const key of keys) ids.push(this.#id(key))
+    return ids
   }
 
   #iterate(progress: Progress): AsyncIterator<string> {
@@ -334,7 +338,7 @@ export class BackendView implements CacheBackend {
   }
 
   #newEntry(value: unknown, options: WriteOptions | undefined): NewEntry {
-    const deadline = this.#deadline(writeTtl(options))
+    const { ttl, expiresAt } = this.#deadline(writeTtl(options))
     const { maxValueBytes } = this.supports
     if (types.isUint8Array(value) && value.byteLength > maxValueBytes) {
       throw new CacheError({
@@ -342,7 +346,7 @@ export class BackendView implements CacheBackend {
         message: `The value has ${value.byteLength} bytes; ${this.name} takes at most ${maxValueBytes}.`,
       })
     }
-    return { value: copyBytes('value', value), ...deadline }
+    return { value: copyBytes('value', value), ttl, expiresAt }
   }
 
   #deadline(ttl: number | undefined): Deadline {
@@ -355,7 +359,7 @@ export class BackendView implements CacheBackend {
 /** A copy: what the caller does to its buffer after the call changes nothing. */
 function copyBytes(argument: string, bytes: unknown): Uint8Array {
   if (!types.isUint8Array(bytes)) throw invalidArgument(`${argument} must be a Uint8Array, not ${typeOf(bytes)}.`)
-  return Uint8Array.prototype.slice.call(bytes)
+  return Buffer.from(bytes)
 }
 
 function writeTtl(options: unknown): number | undefined {

@@ -1,7 +1,7 @@
 import type { BackendEntry, BackendSupports, LiveStore, NewEntry, StoredEntry } from './backend.ts'
 import { type BackendHooks, BackendView, type Deadline } from './backend-view.ts'
 import { addToCounter } from './counter.ts'
-import { CacheError, type CacheErrorFields, describeArgument, invalidArgument } from './errors.ts'
+import { CacheError, type CacheErrorFields, describeArgument, invalidArgument, isCacheError } from './errors.ts'
 import { errorFields, Lifecycle, type Progress } from './lifecycle.ts'
 import { rootPrefix } from './physical-id.ts'
 
@@ -19,6 +19,13 @@ export interface BackendOptions {
 interface Decision<T> {
   readonly answer: T
   readonly write?: { readonly expected: StoredEntry | undefined; readonly next: NewEntry | undefined } | undefined
+}
+
+/** How much goes into one batch of a native command: at most `keys`, and no more once `size` has summed up to `bytes`. */
+export interface BatchLimits {
+  readonly keys: number
+  readonly bytes?: number | undefined
+  readonly size?: ((id: string) => number) | undefined
 }
 
 /** How many calls of a single-key hook the derived batches keep under way. */
@@ -119,6 +126,12 @@ export abstract class BaseBackend extends BackendView {
   protected async _has(id: string, _progress: Progress): Promise<boolean> {
     return this.#isLive(await this._get(id))
   }
+
+  /**
+   * Whether `_getMany` answers an id twice that it is given twice, each time with bytes of its own. Otherwise it is given
+   * each id once, which has to be looked for: some per cent of the time of a fast store.
+   */
+  protected readonly _repeats: boolean = false
 
   protected async _getMany(ids: readonly string[], progress: Progress): Promise<readonly (StoredEntry | undefined)[]> {
     const entries: (StoredEntry | undefined)[] = new Array(ids.length)
@@ -225,17 +238,51 @@ export abstract class BaseBackend extends BackendView {
       while (next < ids.length) {
         const index = next++
         const id = ids[index] as string
+        let done = true
         try {
           await call(id, index)
         } catch (error) {
+          done = false
           failed.push(id)
           cause ??= error
         }
-        progress()
+        progress(done)
       }
     }
     await Promise.all(Array.from({ length: Math.min(BATCH_CONCURRENCY, ids.length) }, worker))
     if (failed.length > 0) throw this.batchFailure(ids.length, failed, cause)
+  }
+
+  /**
+   * For native batches: has `send` send the ids some at a time, all of them whatever fails; then rejects naming those
+   * that failed. What `send` throws has failed for its whole batch, `failed` tells of single ids. `start` is the index of
+   * the batch's first id.
+   */
+  protected async inBatches(
+    ids: readonly string[],
+    limits: BatchLimits,
+    progress: Progress,
+    send: (batch: string[], failed: (id: string, error: unknown) => void, start: number) => Promise<void>,
+  ): Promise<void> {
+    const lost: string[] = []
+    let cause: unknown
+    const failed = (id: string, error: unknown): void => {
+      lost.push(id)
+      cause ??= error
+    }
+    const { keys, bytes = Number.POSITIVE_INFINITY, size = () => 0 } = limits
+    for (let start = 0, end = 0; start < ids.length; start = end) {
+      for (let sum = 0; end < ids.length && end - start < keys && sum < bytes; end++) sum += size(ids[end] as string)
+      const batch = ids.slice(start, end)
+      const before = lost.length
+      try {
+        await send(batch, failed, start)
+      } catch (error) {
+        for (const id of batch) failed(id, error)
+      }
+      progress(lost.length - before < batch.length)
+    }
+    if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
   }
 
   /**
@@ -249,7 +296,8 @@ export abstract class BaseBackend extends BackendView {
       ...fields,
       code: 'CACHE_BATCH_FAILED',
       message: `${failed.length} of ${size} keys failed; they are named in the error's keys, the others are applied`,
-      cause,
+      // Not the driver's error as it is: `_toError` may have taken values and passwords out of it.
+      cause: isCacheError(cause) ? cause : fields.cause,
       keys: failed,
     })
   }

@@ -15,15 +15,7 @@ import type { Codec } from './codec.ts'
 import { Deadlines, PendingCall } from './deadlines.ts'
 import { defaultCodec } from './default-codec.ts'
 import { parseDuration, parseTtl, type Ttl } from './duration.ts'
-import {
-  CORRUPT,
-  EncodedEntries,
-  type Entry,
-  type EntryStore,
-  type Found,
-  isThenable,
-  LiveEntries,
-} from './entry-store.ts'
+import { CORRUPT, EncodedEntries, type EntryStore, type Found, isThenable, LiveEntries } from './entry-store.ts'
 import { CacheError, type CacheErrorCode, describeArgument, invalidArgument, isCacheError, typeOf } from './errors.ts'
 import { Load, type Loaded, Loads } from './loads.ts'
 import { NoBackend } from './no-backend.ts'
@@ -237,17 +229,18 @@ export class CacheView<V> implements Cache<V> {
     for (let again = !refresh; again; ) {
       const underWay = loads.find(path, key)
       if (underWay !== undefined) return underWay.wait(signal)
-      again = false
+      const reading = loads.beginReading(path, key)
       try {
-        const { found, overtaken } = await loads.read(path, key, () =>
-          this.#patiently(this.#entries.get(stored), signal),
-        )
+        const found = await this.#patiently(this.#entries.get(stored), signal)
         if (isValue(found)) return found.value
         if (found === CORRUPT) write = 'set'
-        again = overtaken
+        again = reading.overtaken
       } catch (error) {
         if (!this.#goesOn(error)) throw error
         write = undefined
+        again = false
+      } finally {
+        loads.endReading(path, key, reading)
       }
     }
     return (loads.find(path, key) ?? this.#load(key, stored, loader, options, write)).wait(signal)
@@ -271,9 +264,9 @@ export class CacheView<V> implements Cache<V> {
       const prepared = await this.#entries.prepare(stored, value)
       await load.storing
       if (write !== undefined && load.attached) {
-        const writing = prepared[write](ttl)
-        load.storing = Promise.resolve(writing).catch(() => {})
         try {
+          const writing = prepared[write](ttl)
+          load.storing = Promise.resolve(writing).catch(() => {})
           await this.#patiently(writing, undefined)
         } catch (error) {
           if (!this.#goesOn(error) && !isCacheError(error, 'CACHE_CLOSED')) throw error

@@ -53,7 +53,7 @@ export type WrapOptions<A extends readonly unknown[], T> = CacheDefaults<T> & {
   name: string
 } & Opt<{
     /** What of the arguments makes the key. Default: all of them. */
-    key: (...args: A) => unknown
+    key: NoInfer<(...args: A) => unknown>
   }>
 
 /** Loads the value of a key. The signal fires when no caller waits for it any more. */

@@ -38,11 +38,10 @@ export const defaultCodec: {
 } = {
   id: 'json',
   encode(value) {
-    try {
-      return Buffer.from(isJson(value, 0) ? JSON.stringify(value) : `~${JSON.stringify(copy(value, 0, true))}`)
-    } catch (error) {
-      throw notSerializable(error)
-    }
+    return orNotSerializable(() => {
+      const form = check(0, value, true)
+      return Buffer.from(form === value ? JSON.stringify(value) : `~${JSON.stringify(form)}`)
+    })
   },
   decode(bytes) {
     try {
@@ -59,151 +58,125 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** What `defaultCodec.decode(defaultCodec.encode(value))` gives, or throws, without the bytes in between. */
 export function clone<T>(value: T): T {
-  if (typeof value === 'string') return value
-  try {
-    return copy(value, 0, false) as T
-  } catch (error) {
-    throw notSerializable(error)
-  }
+  return orNotSerializable(() => {
+    check(0, value, false)
+    return copy(value) as T
+  })
 }
 
-/** The same for a value that `clone` gave, which needs no checks: several times faster for many small objects. */
+/** The same for a value that `clone` gave, which needs no checks. */
 export function cloneAgain<T>(value: T): T {
-  return copyClone(value) as T
+  return copy(value) as T
 }
 
-function copyClone(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value
+function copy(value: unknown): unknown {
+  if (!isObject(value)) return value
   if (Array.isArray(value)) {
-    const result = value.slice()
+    // Not value.slice(): an array of another realm would make one of that realm.
+    const result = Array.prototype.slice.call(value)
     for (let index = 0; index < result.length; index++) {
-      if (isObject(result[index])) result[index] = copyClone(result[index])
+      if (isObject(result[index])) result[index] = copy(result[index])
     }
     return result
   }
-  if (getPrototypeOf(value) === Object.prototype) {
-    const result: PlainObject = { ...value }
+  if (isPlainObject(value)) {
+    // Spreading defines properties, and setting one that exists changes only that: `__proto__` is a key like any other.
+    const result = { ...value }
     for (const key of keys(result)) {
-      if (isObject(result[key])) result[key] = copyClone(result[key])
+      if (isObject(result[key])) result[key] = copy(result[key])
     }
     return result
   }
   const type = valueTypes.get(typeName(value)) as ValueType
-  return type.copy ? type.copy(value as never) : type.make(copyClone(type.take(value as never)))
+  return type.copy ? type.copy(value as never) : type.make(copy(type.take(value as never)) as never)
 }
 
-const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null
-
-/** Whether JSON gives `value` back exactly. */
-function isJson(value: unknown, depth: number): boolean {
-  switch (typeof value) {
-    case 'string':
-    case 'boolean':
-      return true
-    case 'number':
-      return isJsonNumber(value)
-    case 'object':
-      return value === null || isJsonObject(value, depth)
-    default:
-      return false
-  }
-}
-
-const isJsonNumber = (value: number): boolean => Number.isFinite(value) && !Object.is(value, -0)
-
-function isJsonObject(value: object, depth: number): boolean {
-  if (depth > MAX_DEPTH || getOwnPropertySymbols(value).length !== 0) return false
-  if (isPlainArray(value)) {
-    // A property that is no element shows in the count, a hole as undefined.
-    if (values(value).length !== value.length) return false
-    for (let index = 0; index < value.length; index++) {
-      if (!isJson(value[index], depth + 1)) return false
-    }
-    return true
-  }
-  if (!isPlainObject(value)) return false
-  for (const key of keys(value)) {
-    if (!isJson(value[key], depth + 1)) return false
-  }
-  return true
-}
-
-/** The key or index at each depth down to where the copy is. */
+/** The key or index at each depth down to what is being checked. */
 const path: (string | number)[] = []
 
-/** A copy of `value`: in the typed form if `typed`, else as it is. Every property is read once. */
-function copy(value: unknown, depth: number, typed: boolean): unknown {
+/**
+ * Refuses what the codec does not take. With `typed`, answers what JSON can hold: the value itself, or its typed form;
+ * without, nothing that means anything.
+ */
+function check(depth: number, value: unknown, typed: boolean): unknown {
   switch (typeof value) {
     case 'string':
     case 'boolean':
       return value
     case 'number':
-      return typed && !isJsonNumber(value) ? toTyped('number', value) : value
     case 'undefined':
     case 'bigint':
-      return typed ? toTyped(typeof value, value) : value
+      if (!typed || (Number.isFinite(value) && !Object.is(value, -0))) return value
+      return typedForm(typeof value, valueTypes.get(typeof value)?.take(value as never))
     case 'object':
-      return value === null ? null : copyObject(value, depth, typed)
+      return value === null ? null : checkObject(depth, value, typed)
     default:
       throw refusal(depth, `is a ${typeof value}`)
   }
 }
 
-const toTyped = (name: string, value: unknown): object => ({ [`~${name}`]: valueTypes.get(name)?.take(value as never) })
-
-function copyObject(value: object, depth: number, typed: boolean): unknown {
+function checkObject(depth: number, value: object, typed: boolean): unknown {
   if (depth > MAX_DEPTH) throw refusal(depth, `is more than ${MAX_DEPTH} levels deep, or contains itself`)
-  if (getOwnPropertySymbols(value).length !== 0) throw refusal(depth, 'has a symbol as a key')
-  if (isPlainArray(value)) return copyArray(value, depth, typed)
-  if (isPlainObject(value)) return copyPlainObject(value, depth, typed)
+  if (isPlainArray(value)) return checkArray(depth, value, typed)
+  if (isPlainObject(value)) return checkPlainObject(depth, value, typed)
   const name = typeName(value)
   const type = valueTypes.get(name)
-  if (!type?.is(value)) throw refusal(depth, `is ${describe(value)}`)
-  if (name !== 'null' && !ArrayBuffer.isView(value)) {
-    const [property] = keys(value)
-    if (property !== undefined) throw propertyRefusal(name, property, depth)
-  }
-  if (!typed && type.copy !== undefined) return type.copy(value as never)
+  if (!type?.is?.(value))
+    throw refusal(depth, `is an instance of ${getPrototypeOf(value).constructor?.name || 'a class'}`)
+  refuseSymbols(depth, value)
+  if (name !== 'null' && !ArrayBuffer.isView(value)) refuseProperty(depth, keys(value)[0], name)
+  if (!typed && !type.container) return value
   // At the same depth: parts are no level of the value's.
-  const parts = copy(type.take(value as never), depth, typed)
-  return typed ? { [`~${name}`]: parts } : type.make(parts)
+  return typedForm(name, check(depth, type.take(value as never), typed))
 }
 
-function copyArray(value: unknown[], depth: number, typed: boolean): unknown[] {
+const typedForm = (name: string, parts: unknown): PlainObject => ({ [`~${name}`]: parts })
+
+function checkArray(depth: number, value: unknown[], typed: boolean): unknown[] {
+  refuseSymbols(depth, value)
   if (values(value).length !== value.length || value.includes(undefined)) {
     const names = keys(value)
     // Elements come first.
     const last = names.at(-1)
-    if (last !== undefined && (String(Number(last) >>> 0) !== last || Number(last) >= value.length)) {
-      throw propertyRefusal('Array', last, depth)
-    }
+    if (String(Number(last) >>> 0) !== last || Number(last) >= value.length) refuseProperty(depth, last, 'Array')
     if (value.length - names.length > MAX_HOLES) throw refusal(depth, `is an array with more than ${MAX_HOLES} holes`)
   }
-  // Not value.slice(), which for an array of another realm makes another one of that realm.
-  const result = Array.prototype.slice.call(value)
-  for (let index = 0; index < result.length; index++) {
+  let result = value
+  for (let index = 0; index < value.length; index++) {
     path[depth] = index
-    if (result[index] !== undefined || hasOwn(result, index)) result[index] = copy(result[index], depth + 1, typed)
-    else if (typed) result[index] = { [HOLE]: null }
+    const element = value[index]
+    const isHole = typed && element === undefined && !hasOwn(value, index)
+    const form = isHole ? { [HOLE]: null } : check(depth + 1, element, typed)
+    if (form !== element && typed) {
+      if (result === value) result = [...value]
+      result[index] = form
+    }
   }
   return result
 }
 
-function copyPlainObject(value: PlainObject, depth: number, typed: boolean): PlainObject {
-  // Spreading defines properties, and assigning to one that exists sets it: `__proto__` is a key like any other.
-  const result = { ...value }
+function checkPlainObject(depth: number, value: PlainObject, typed: boolean): PlainObject {
+  refuseSymbols(depth, value)
+  let result = value
   let escaped = false
-  for (const key of keys(result)) {
+  for (const key of keys(value)) {
     path[depth] = key
-    result[key] = copy(result[key], depth + 1, typed)
+    const property = value[key]
+    const form = check(depth + 1, property, typed)
+    if (form !== property && typed) {
+      if (result === value) result = { ...value }
+      result[key] = form
+    }
     escaped ||= key.startsWith('~')
   }
-  return typed && escaped ? mapKeys(result, escapeKey) : result
+  return escaped && typed ? mapKeys(result, /^~/, '~~') : result
 }
 
-/** The value whose typed form is `node`, which it takes apart. Throws for what is not one. */
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null
+
+/** The value whose typed form is `node`, which it takes apart. Throws, whatever it may be, for what is not one. */
 function revive(node: unknown): unknown {
-  if (typeof node !== 'object' || node === null) return node
+  if (!isObject(node)) return node
   if (Array.isArray(node)) {
     for (let index = 0; index < node.length; index++) {
       if (node[index]?.[HOLE] === null) delete node[index]
@@ -214,31 +187,30 @@ function revive(node: unknown): unknown {
   const result = node as PlainObject
   const names = keys(result)
   const [first = ''] = names
-  if (names.length === 1 && first.startsWith('~') && !first.startsWith('~~')) {
-    const type = valueTypes.get(first.slice(1))
-    if (type === undefined) throw new TypeError('This type is not known here.')
-    return type.make(revive(result[first]))
-  }
+  if (names.length === 1 && first.startsWith('~') && first[1] !== '~') return make(first.slice(1), result[first])
   let escaped = false
   for (const name of names) {
     result[name] = revive(result[name])
-    escaped ||= name.startsWith('~')
+    if (name.startsWith('~')) {
+      if (name[1] !== '~') throw new TypeError('A type has other keys beside it.')
+      escaped = true
+    }
   }
-  return escaped ? mapKeys(result, unescapeKey) : result
+  return escaped ? mapKeys(result, /^~~/, '~') : result
+}
+
+function make(name: string, node: unknown): unknown {
+  const type = valueTypes.get(name)
+  const parts = revive(node)
+  const value = type?.make(parts as never)
+  if (type?.container ? !isObject(parts) : type?.take(value as never) !== parts) throw new TypeError('No such value.')
+  return value
 }
 
 type PlainObject = Record<string, unknown>
 
-const mapKeys = (value: PlainObject, map: (key: string) => string): PlainObject =>
-  Object.fromEntries(keys(value).map(key => [map(key), value[key]]))
-
-const escapeKey = (key: string): string => (key.startsWith('~') ? `~${key}` : key)
-
-function unescapeKey(key: string): string {
-  if (!key.startsWith('~')) return key
-  if (!key.startsWith('~~')) throw new TypeError('A type beside other keys.')
-  return key.slice(1)
-}
+const mapKeys = (value: PlainObject, pattern: RegExp, replacement: string): PlainObject =>
+  Object.fromEntries(keys(value).map(key => [key.replace(pattern, replacement), value[key]]))
 
 const isPlainArray = (value: object): value is unknown[] =>
   Array.isArray(value) && (getPrototypeOf(value) === Array.prototype || height(value) === 2)
@@ -252,32 +224,36 @@ function isPlainObject(value: object): value is PlainObject {
   )
 }
 
-function propertyRefusal(owner: string, key: string, depth: number): CacheError {
+function refuseSymbols(depth: number, value: object): void {
+  if (getOwnPropertySymbols(value).length !== 0) throw refusal(depth, 'has a symbol as a key')
+}
+
+function refuseProperty(depth: number, key: string | undefined, owner: string): void {
+  if (key === undefined) return
   path[depth] = key
-  return refusal(depth + 1, `is a property of an object of type ${owner}`)
+  throw refusal(depth + 1, `is a property of an object of type ${owner}`)
 }
 
 /** The error for what is at `depth` of the path. It names keys, but no values. */
 function refusal(depth: number, reason: string): CacheError {
   let where = 'value'
   for (const key of path.slice(0, depth)) {
-    where += typeof key === 'string' && /^[\w$]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
+    where += typeof key === 'string' && /^[a-z_$][\w$]*$/i.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
   }
   if (where.length > MAX_PATH_LENGTH) where = `${where.slice(0, MAX_PATH_LENGTH)}…`
   return new CacheError({ code: 'CACHE_NOT_SERIALIZABLE', message: `Not serializable: ${where} ${reason}.` })
 }
 
-function describe(value: object): string {
-  const { name } = value.constructor ?? {}
-  return typeof name === 'string' && name !== '' ? `an instance of ${name}` : 'an instance of a class'
-}
-
-/** Getters and proxies throw what they like, and a stack may have no room left. */
-function notSerializable(error: unknown): unknown {
-  if (isCacheError(error)) return error
-  return new CacheError({
-    code: 'CACHE_NOT_SERIALIZABLE',
-    message: 'Not serializable: the value could not be read to its end; see the cause.',
-    cause: error,
-  })
+function orNotSerializable<T>(run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    if (isCacheError(error)) throw error
+    // Getters and proxies throw what they like, and no string has more than 512 MiB.
+    throw new CacheError({
+      code: 'CACHE_NOT_SERIALIZABLE',
+      message: 'Not serializable: reading the value failed; see the cause.',
+      cause: error,
+    })
+  }
 }

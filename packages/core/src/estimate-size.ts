@@ -1,8 +1,8 @@
-import { types } from 'node:util'
+import * as types from 'node:util/types'
 
 /** Bytes of a primitive, or of the reference to an object. */
 const SLOT = 8
-/** Bytes of an object beside its properties. */
+/** Bytes of an object beside what is in it. */
 const OBJECT = 32
 
 /**
@@ -22,15 +22,10 @@ export function estimateSize(value: unknown): number {
     size += OBJECT
     if (ArrayBuffer.isView(next) || types.isAnyArrayBuffer(next)) {
       size += next.byteLength
-    } else if (Array.isArray(next) || types.isSet(next)) {
+    } else if (Array.isArray(next) || types.isMap(next) || types.isSet(next)) {
       for (const element of next) pending.push(element)
-    } else if (types.isMap(next)) {
-      for (const [key, element] of next) pending.push(key, element)
     } else {
-      for (const key of Object.keys(next)) {
-        size += SLOT + key.length
-        pending.push((next as Record<string, unknown>)[key])
-      }
+      for (const entry of Object.entries(next)) pending.push(...entry)
     }
   }
   return size

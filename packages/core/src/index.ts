@@ -9,7 +9,7 @@ export type {
   WriteOptions,
 } from './backend.ts'
 export type { Deadline } from './backend-view.ts'
-export { type BackendOptions, BaseBackend } from './base-backend.ts'
+export { type BackendOptions, BaseBackend, type BatchLimits } from './base-backend.ts'
 export {
   type Awaitable,
   type Cache,

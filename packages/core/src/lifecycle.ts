@@ -3,9 +3,10 @@ import { CacheError, type CacheErrorCode, type CacheErrorFields, isCacheError } 
 
 /**
  * Tells that a long call got on, which gives it its whole timeout again. Throws once nobody waits for the call any
- * more (it timed out, or the backend was closed), so that loops which call it end.
+ * more (it timed out, or the backend was closed), so that loops which call it end. `made` false: nothing was achieved,
+ * this only asks.
  */
-export type Progress = () => void
+export type Progress = (made?: boolean) => void
 
 /** What a call is, for its deadline and for its errors. */
 export interface CallKind {
@@ -68,10 +69,10 @@ export class Lifecycle {
         if (reason === 'timeout' && started) this.#hooks._timedOut()
         reject(this.#abandoned(reason, kind, started))
       })
-      const progress: Progress = () => {
+      const progress: Progress = (made = true) => {
         if (!call.pending)
           throw new CacheError({ code: 'CACHE_CLOSED', message: 'Nobody waits for this call any more.' })
-        if (kind.long) this.#deadlines.renew(call)
+        if (made && kind.long) this.#deadlines.renew(call)
       }
       const start = (): Promise<T> => {
         progress()

@@ -1,4 +1,4 @@
-import type { Awaitable, Loader } from './cache.ts'
+import type { Loader } from './cache.ts'
 
 /** A loaded value, and how to copy it for a further caller. */
 export interface Loaded {
@@ -46,9 +46,10 @@ export class Load {
   }
 }
 
-/** The reads of one key that are under way. */
-interface Reading {
+/** The reads of one key that are under way, by callers that would load it. */
+export interface Reading {
   callers: number
+  /** A load ended meanwhile, so that a miss may already be out of date, and is to be read again. */
   overtaken: boolean
 }
 
@@ -67,20 +68,21 @@ export class Loads {
   }
 
   /**
-   * Reads `key` for a caller that would load it: `overtaken` tells that a load ended meanwhile, so that a miss may already
-   * be out of date, and is to be read again.
+   * A caller begins to read `key`, until `endReading`. By then it has looked at `overtaken`, and it looks for a load or
+   * begins one without a further `await`: else a load could end unseen in between.
    */
-  async read<T>(path: string, key: string, read: () => Awaitable<T>): Promise<{ found: T; overtaken: boolean }> {
+  beginReading(path: string, key: string): Reading {
     const id = path + key
     const reading = this.#readers.get(id) ?? { callers: 0, overtaken: false }
     this.#readers.set(id, reading)
     reading.callers++
-    try {
-      return { found: await read(), overtaken: reading.overtaken }
-    } finally {
-      reading.callers--
-      if (reading.callers === 0 && this.#readers.get(id) === reading) this.#readers.delete(id)
-    }
+    return reading
+  }
+
+  endReading(path: string, key: string, reading: Reading): void {
+    const id = path + key
+    reading.callers--
+    if (reading.callers === 0 && this.#readers.get(id) === reading) this.#readers.delete(id)
   }
 
   /** Makes `load` the one under way for `key`, until `end`. */

@@ -188,6 +188,34 @@ describe('getOrSet', () => {
     expect(loader).toHaveBeenCalledTimes(1)
   })
 
+  test('a miss that arrives at whatever moment of the end of a load is not loaded again', async () => {
+    for (let moment = 0; moment < 30; moment++) {
+      const backend = store.backend()
+      const { add, get } = backend
+      const stored = gate()
+      let reads = 0
+      backend.get = async key => {
+        const found = await get.call(backend, key)
+        if (++reads !== 2) return found
+        await stored.promise
+        for (let turn = 0; turn < moment; turn++) await undefined
+        return found
+      }
+      backend.add = async (...args) => {
+        const added = await add.apply(backend, args)
+        stored.open()
+        return added
+      }
+      const loader = jest.fn(() => 'value')
+      const own = open({ backend })
+      expect(await Promise.all([own.getOrSet(`${moment}`, loader), own.getOrSet(`${moment}`, loader)])).toEqual([
+        'value',
+        'value',
+      ])
+      expect(loader).toHaveBeenCalledTimes(1)
+    }
+  })
+
   test('hands the key and a signal to the loader', async () => {
     const loader = jest.fn((_: { key: string; signal: AbortSignal }) => 1)
     await cache.getOrSet('~key', loader)

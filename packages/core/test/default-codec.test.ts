@@ -7,9 +7,14 @@ import { type CacheError, defaultCodec, isCacheError } from '../src/index.ts'
 const encode = (value: unknown): string => Buffer.from(defaultCodec.encode(value)).toString()
 const decode = (text: string): unknown => defaultCodec.decode(Buffer.from(text))
 
+/** Node.js 22 finds no two invalid dates equal. */
+const comparesInvalidDates = isDeepStrictEqual(new Date(Number.NaN), new Date(Number.NaN))
+
 /** Equal in types, prototypes, holes and signs of zero, and by the second test also in URLs and the order of keys. */
 function same(a: unknown, b: unknown): boolean {
-  return isDeepStrictEqual(a, b) && encode(a) === encode(b)
+  const stored = encode(a)
+  const equal = isDeepStrictEqual(a, b) || (!comparesInvalidDates && stored.includes('{"~Date":null}'))
+  return equal && stored === encode(b)
 }
 
 function refusal(run: () => unknown): CacheError {
@@ -53,7 +58,6 @@ const golden: readonly (readonly [value: unknown, stored: string])[] = [
   [{ b: { c: [] }, a: 1, 7: 'integers first' }, '{"7":"integers first","b":{"c":[]},"a":1}'],
   [{ length: 3, toJSON: 'no function', hasOwnProperty: 1 }, '{"length":3,"toJSON":"no function","hasOwnProperty":1}'],
   [withPrototypeKey, '{"__proto__":{"admin":true},"constructor":{"prototype":1}}'],
-  [{ '~Date': 0, '~': 1, '~~': 2, '~hole': null }, '{"~Date":0,"~":1,"~~":2,"~hole":null}'],
   // primitives that JSON does not have
   [undefined, '~{"~undefined":null}'],
   [Number.NaN, '~{"~number":"NaN"}'],
@@ -69,7 +73,9 @@ const golden: readonly (readonly [value: unknown, stored: string])[] = [
   // biome-ignore lint/suspicious/noSparseArray: that is the case
   [[1, , 3, ,], '~[1,{"~hole":null},3,{"~hole":null}]'],
   [new Array(2), '~[{"~hole":null},{"~hole":null}]'],
-  // what looks like the typed form, inside it
+  // what looks like the typed form
+  [{ '~Date': 0 }, '~{"~~Date":0}'],
+  [{ '~Date': 0, '~': 1, '~~': 2, '~hole': null }, '~{"~~Date":0,"~~":1,"~~~":2,"~~hole":null}'],
   [{ '~Date': undefined }, '~{"~~Date":{"~undefined":null}}'],
   [{ '~~Date': 1n, '~': 2, x: 3 }, '~{"~~~Date":{"~bigint":"1"},"~~":2,"x":3}'],
   [[{ '~hole': null }, 1n], '~[{"~~hole":null},{"~bigint":"1"}]'],
@@ -78,8 +84,8 @@ const golden: readonly (readonly [value: unknown, stored: string])[] = [
   [new Date(-1), '~{"~Date":-1}'],
   [new Date(8.64e15), '~{"~Date":8640000000000000}'],
   [new Date(Number.NaN), '~{"~Date":null}'],
-  [/a\/(?<b>b)+\n/giu, '~{"~RegExp":["a\\\\/(?<b>b)+\\\\n","giu"]}'],
-  [/(?:)/, '~{"~RegExp":["(?:)",""]}'],
+  [/a\/(?<b>b)+\n/giu, '~{"~RegExp":"/a\\\\/(?<b>b)+\\\\n/giu"}'],
+  [/(?:)/, '~{"~RegExp":"/(?:)/"}'],
   [new URL('https://user@example.com:8443/p/ä?q=1#h'), '~{"~URL":"https://user@example.com:8443/p/%C3%A4?q=1#h"}'],
   [new Map(), '~{"~Map":[]}'],
   [
@@ -123,8 +129,10 @@ describe('what is stored', () => {
   test('JSON is stored as JSON', () => {
     fc.assert(
       fc.property(fc.jsonValue(), value => {
-        fc.pre(!JSON.stringify(value, (_, each) => (Object.is(each, -0) ? '-0' : each)).includes('-0'))
-        expect(encode(value)).toBe(JSON.stringify(value))
+        const json = JSON.stringify(value, (_, each) => (Object.is(each, -0) ? '~-0' : each))
+        // -0 and keys that start with '~' have the typed form.
+        fc.pre(!json.includes('"~'))
+        expect(encode(value)).toBe(json)
       }),
     )
   })
@@ -202,16 +210,13 @@ describe('what is stored', () => {
     expect((decode(encode(used)) as RegExp).lastIndex).toBe(0)
   })
 
-  test('a getter is stored as what it answers, and a clone asks it once', () => {
-    let calls = 0
+  test('a getter is stored as what it answers', () => {
     const value = {
       get at() {
-        calls++
         return new Date(7)
       },
     }
     expect(clone(value)).toEqual({ at: new Date(7) })
-    expect(calls).toBe(1)
     expect(encode(value)).toBe('~{"at":{"~Date":7}}')
     expect(Object.getOwnPropertyDescriptor(clone(value), 'at')).toHaveProperty('value')
   })
@@ -271,6 +276,14 @@ describe('what is refused', () => {
   class Names extends Array {}
   class Moment extends Date {}
   class Bytes extends Uint8Array {}
+  class LooksLikeMap {
+    get [Symbol.toStringTag]() {
+      return 'Map'
+    }
+    *[Symbol.iterator]() {
+      yield ['hunter2', 1]
+    }
+  }
   const cyclic: Record<string, unknown> = { name: 'hunter2' }
   cyclic.list = [{ parent: cyclic }]
   const cyclicMap = new Map()
@@ -284,15 +297,19 @@ describe('what is refused', () => {
     [{ toJSON: () => 'hunter2' }, 'value.toJSON is a function'],
     [{ 'first name': [Symbol.iterator] }, 'value["first name"][0] is a symbol'],
     [{ a: { [Symbol('hunter2')]: 'hunter2' } }, 'value.a has a symbol as a key'],
+    [[Object.assign([1], { [Symbol('s')]: 1 })], 'value[0] has a symbol as a key'],
     [Object.assign(new Date(0), { [Symbol('s')]: 1 }), 'value has a symbol as a key'],
     [{ u: new User() }, 'value.u is an instance of User'],
     [Object.create({ inherited: 1 }), 'value is an instance of Object'],
+    [Object.create(Object.create(null)), 'value is an instance of a class'],
     [new Roles(), 'value is an instance of Roles'],
     [Names.from([1]), 'value is an instance of Names'],
     [[new Moment(0)], 'value[0] is an instance of Moment'],
     [new Bytes(1), 'value is an instance of Bytes'],
+    [new LooksLikeMap(), 'value is an instance of LooksLikeMap'],
     [new Error('hunter2'), 'value is an instance of Error'],
-    [Promise.resolve('hunter2'), 'value is an instance of Promise'],
+    // Tracing tools mark promises with symbols.
+    [Object.assign(Promise.resolve('hunter2'), { [Symbol('id')]: 1 }), 'value is an instance of Promise'],
     [new WeakMap(), 'value is an instance of WeakMap'],
     [new URLSearchParams('a=b'), 'value is an instance of URLSearchParams'],
     [new SharedArrayBuffer(1), 'value is an instance of SharedArrayBuffer'],
@@ -306,6 +323,7 @@ describe('what is refused', () => {
     // biome-ignore lint/suspicious/noSparseArray: as many elements and properties as it is long
     [Object.assign([1, ,], { total: 'hunter2' }), 'value.total is a property of an object of type Array'],
     [Object.assign([undefined], { '-1': 1 }), 'value["-1"] is a property of an object of type Array'],
+    [Object.assign([undefined], { 4294967295: 1 }), 'value["4294967295"] is a property of an object of type Array'],
     [['hunter2'.match(/n(t)/)], 'value[0].groups is a property of an object of type Array'],
     [Object.assign(new Date(0), { zone: 'hunter2' }), 'value.zone is a property of an object of type Date'],
     [Object.assign(new Map(), { size2: 1 }), 'value.size2 is a property of an object of type Map'],
@@ -427,6 +445,7 @@ describe('stored bytes are data only', () => {
     'NaN',
     '[1,]',
     '{"a":1}x',
+    '\ufeff1',
     '\0',
     '~',
     '~{',
@@ -439,7 +458,8 @@ describe('stored bytes are data only', () => {
     '~{"~Date":0,"x":1}',
     '~{"x":1,"~Date":0}',
     '~{"~undefined":1}',
-    '~{"~number":"1"}',
+    '~{"~number":"x"}',
+    '~{"~number":null}',
     '~{"~number":1}',
     '~{"~bigint":"0x10"}',
     '~{"~bigint":""}',
@@ -449,17 +469,19 @@ describe('stored bytes are data only', () => {
     '~{"~Date":8640000000000001}',
     '~{"~Date":[]}',
     '~{"~RegExp":"a"}',
-    '~{"~RegExp":["(",""]}',
-    '~{"~RegExp":["a","xyz"]}',
+    '~{"~RegExp":"/(/"}',
+    '~{"~RegExp":"/a/xyz"}',
+    '~{"~RegExp":["a",""]}',
+    '~{"~RegExp":null}',
     '~{"~URL":"no url"}',
     '~{"~URL":1}',
     '~{"~Map":{}}',
     '~{"~Map":[1]}',
     '~{"~Map":["ab"]}',
     '~{"~Set":"ab"}',
-    '~{"~null":[]}',
+    '~{"~Set":null}',
+    '~{"~Map":null}',
     '~{"~null":null}',
-    '~{"~null":{"~Date":0}}',
     '~{"~Buffer":"a"}',
     '~{"~Buffer":"!!!!"}',
     '~{"~Buffer":[1]}',

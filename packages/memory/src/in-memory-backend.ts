@@ -1,11 +1,14 @@
+import { setImmediate } from 'node:timers/promises'
 import {
   type BackendOptions,
   BaseBackend,
   CacheError,
+  type CacheErrorCode,
   describeArgument,
   invalidArgument,
   type LiveStore,
   type NewEntry,
+  type Progress,
   type StoredEntry,
   splitId,
   toId,
@@ -16,14 +19,15 @@ import { Lru } from './lru.ts'
 import { MemoryStore } from './memory-store.ts'
 import { S3Fifo } from './s3-fifo.ts'
 import type { Entry } from './slot.ts'
+import type { Space } from './space.ts'
 import type { SweepOptions } from './sweep.ts'
 
 export interface InMemoryBackendOptions extends BackendOptions {
   /** How many entries are kept, in all namespaces together. Default: 10,000. */
   readonly maxEntries?: number | undefined
   /**
-   * How many bytes the values may take together, as `sizeOf` counts them. Keys and bookkeeping, about 300 bytes for each
-   * entry, are not counted. Default: no limit.
+   * How many bytes the values may take together, as `sizeOf` counts them. Keys and bookkeeping, 150 to 400 bytes
+   * for each entry, are not counted. Default: no limit.
    */
   readonly maxBytes?: number | undefined
   /**
@@ -38,7 +42,7 @@ export interface InMemoryBackendOptions extends BackendOptions {
   readonly isolation?: 'clone' | 'share' | undefined
   /**
    * The size of a value in bytes, greater than 0; an estimate is enough. It gets the value itself, or a `Uint8Array` if it
-   * was stored as bytes. Only with `maxBytes`. Default: the length in bytes, encoded.
+   * was stored as bytes. Only with `maxBytes`. Default: the length of bytes, an estimate for what a cache stores.
    */
   readonly sizeOf?: SizeOf | undefined
   /**
@@ -51,8 +55,11 @@ export interface InMemoryBackendOptions extends BackendOptions {
     | undefined
 }
 
+const NAME = 'memory'
 /** As much as Redis takes, so that what fits here fits there. It also is far below what a `Uint8Array` can be. */
 const MAX_VALUE_BYTES = 512 * 1024 * 1024
+/** After so many entries `clear` lets other work go on: about a millisecond. */
+const STEPS_PER_TURN = 1000
 const MAX_INTERVAL = 0x7fffffff
 
 /**
@@ -78,7 +85,7 @@ export class InMemoryBackend extends BaseBackend {
     if (sizeOf !== undefined && maxBytes === undefined) throw invalidArgument('sizeOf needs maxBytes.')
     const capacity = maxBytes ?? Number.POSITIVE_INFINITY
     super(
-      'memory',
+      NAME,
       {
         maxValueBytes: Math.min(capacity, MAX_VALUE_BYTES),
         clock: 'caller',
@@ -118,23 +125,25 @@ export class InMemoryBackend extends BaseBackend {
 
   /** As opposed to `_get`, this is no use: whoever only asks does not keep an entry alive. */
   protected override async _has(id: string): Promise<boolean> {
-    const { prefix, key } = splitId(id)
-    return this.#store.peek(this.#store.space(prefix), key) !== undefined
+    return this.#store.peek(...this.#place(id)) !== undefined
   }
 
   protected async _set(id: string, entry: NewEntry): Promise<void> {
-    const { prefix, key } = splitId(id)
-    this.#store.set(this.#store.space(prefix), key, stored(entry))
+    this.#store.set(...this.#place(id), stored(entry))
   }
 
   protected async _swap(id: string, expected: StoredEntry | undefined, next: NewEntry | undefined): Promise<boolean> {
-    const { prefix, key } = splitId(id)
-    const { entry } = (expected as EncodedEntry | undefined) ?? {}
-    return this.#store.swap(this.#store.space(prefix), key, entry, next && stored(next))
+    const entry = (expected as EncodedEntry | undefined)?.entry
+    return this.#store.swap(...this.#place(id), entry, next && stored(next))
   }
 
-  protected async _clear(prefix: string): Promise<void> {
-    this.#store.clear(prefix)
+  protected async _clear(prefix: string, progress: Progress): Promise<void> {
+    let steps = 0
+    for (const _ of this.#store.clear(prefix)) {
+      if (++steps % STEPS_PER_TURN !== 0) continue
+      await setImmediate()
+      progress()
+    }
   }
 
   protected override async *_keys(prefix: string): AsyncGenerator<string> {
@@ -146,9 +155,13 @@ export class InMemoryBackend extends BaseBackend {
   }
 
   #read(id: string): EncodedEntry | undefined {
-    const { prefix, key } = splitId(id)
-    const entry = this.#store.get(this.#store.space(prefix), key)
+    const entry = this.#store.get(...this.#place(id))
     return entry && new EncodedEntry(entry)
+  }
+
+  #place(id: string): [space: Space, key: string] {
+    const { prefix, key } = splitId(id)
+    return [this.#store.space(prefix), key]
   }
 }
 
@@ -160,33 +173,41 @@ function stored({ value, expiresAt }: NewEntry): StoredEntry {
 
 type SizeOf = (value: unknown, key: string) => number
 
-/** Says what an entry counts, and throws if that is more than there can be. */
+/** Says what an entry counts, and refuses what counts more than there is room for. */
 function scales(maxBytes: number, sizeOf: SizeOf | undefined): (entry: Entry, key: string) => number {
   return (entry, key) => {
     const size = sizeOf === undefined ? encodedSize(entry) : ownSize(sizeOf, entry.value, key)
     if (size <= maxBytes) return size
-    throw new CacheError({
-      code: 'CACHE_VALUE_TOO_LARGE',
-      message: `The value counts ${size} bytes; the maxBytes of this memory backend is ${maxBytes}.`,
-    })
+    throw refusal('CACHE_VALUE_TOO_LARGE', `The value counts ${size} bytes; maxBytes is ${maxBytes}.`)
   }
 }
 
 function encodedSize(entry: Entry): number {
   const size = 'encode' in entry ? entry.size : entry.value.byteLength
   if (size >= 0) return Math.ceil(size)
-  throw invalidArgument(`The size of a live entry must be a number of bytes, not ${describeArgument(size)}.`)
+  throw refusal(
+    'CACHE_INVALID_ARGUMENT',
+    `The size of an entry must be a number of bytes, not ${describeArgument(size)}.`,
+  )
 }
 
 function ownSize(sizeOf: SizeOf, value: unknown, key: string): number {
   let size: number
   try {
     size = sizeOf(value, key)
-  } catch (cause) {
-    throw new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message: 'sizeOf threw; its error is the cause.', cause })
+  } catch (error) {
+    throw refusal('CACHE_INVALID_ARGUMENT', 'sizeOf threw; its error is the cause.', error)
   }
   if (typeof size === 'number' && size > 0) return Math.ceil(size)
-  throw invalidArgument(`sizeOf must return a number of bytes greater than 0, not ${describeArgument(size)}.`)
+  throw refusal(
+    'CACHE_INVALID_ARGUMENT',
+    `sizeOf must return a number of bytes greater than 0, not ${describeArgument(size)}.`,
+  )
+}
+
+/** The error for a write that is not done. Users of the live view get it as it is. */
+function refusal(code: CacheErrorCode, message: string, cause?: unknown): CacheError {
+  return new CacheError({ code, message, cause, backend: NAME, operation: 'set', outcome: 'not-applied' })
 }
 
 function sweepOptions(sweep: InMemoryBackendOptions['sweep']): SweepOptions | undefined {

@@ -98,19 +98,30 @@ export class MemoryStore {
     return true
   }
 
-  /** The keys of the namespace with this prefix, as far as they live through the iteration. */
+  /** The keys of the namespace with this prefix that are there now, as far as they stay until the iteration gets to them. */
   *keys(prefix: string): Generator<string> {
     // A copy: a map that is written to while it is read shows a key again, and may never end.
-    for (const key of [...this.space(prefix).slots.keys()]) {
-      if (this.peek(this.space(prefix), key) !== undefined) yield key
+    const keys: string[] = []
+    for (const { key, entry } of this.space(prefix).slots.values()) {
+      if (entry !== undefined && !this.#hasExpired(entry)) keys.push(key)
     }
+    for (const key of keys) if (this.peek(this.space(prefix), key) !== undefined) yield key
   }
 
-  /** Removes the namespaces whose prefix starts with this one. */
-  clear(prefix: string): void {
-    for (const space of this.#spaces.values()) {
+  /**
+   * Removes what is there now in the namespaces whose prefix starts with this one. To be iterated to the end; other work may
+   * go on at each step.
+   */
+  *clear(prefix: string): Generator<void> {
+    for (const space of [...this.#spaces.values()]) {
       if (!space.prefix.startsWith(prefix)) continue
-      for (const slot of space.slots.values()) this.#remove(slot)
+      // What is written meanwhile comes last in the map: without the count this might never end.
+      let left = space.slots.size
+      for (const slot of space.slots.values()) {
+        if (left-- === 0) break
+        this.#remove(slot)
+        yield
+      }
     }
   }
 
@@ -124,10 +135,9 @@ export class MemoryStore {
     return limit
   }
 
-  /** Removes everything, for good. */
+  /** Stops the timer. */
   close(): void {
     this.#sweep?.stop()
-    this.clear('')
   }
 
   #hasExpired(entry: Entry): boolean {

@@ -35,7 +35,8 @@ export class S3Fifo implements EvictionPolicy {
   }
 
   add(slot: Slot): void {
-    const queue = slot.queue === undefined || slot.queue === this.#small ? this.#small : this.#main
+    // Who was here before comes back soon after it left, or was replaced, which is a use.
+    const queue = slot.queue === undefined ? this.#small : this.#main
     queue.addFirst(slot)
   }
 
@@ -64,13 +65,11 @@ export class S3Fifo implements EvictionPolicy {
   }
 
   #mainIsDue(): boolean {
-    if (this.#small.length === 0) return true
     if (this.#main.length === 0) return false
     return this.#small.length < this.#smallEntries && this.#small.bytes < this.#smallBytes
   }
 
   #remember(slot: Slot): void {
-    slot.bytes = 0
     this.#ghosts.addFirst(slot)
     if (this.#ghosts.length <= this.#maxGhosts) return
     const oldest = this.#ghosts.last as Slot

@@ -20,20 +20,8 @@ export interface RedisClient {
     size: number,
   ): Promise<[cursor: Buffer, keys: Buffer[]]>
   cluster(subcommand: 'NODES'): Promise<unknown>
-  pipeline(): RedisPipeline
   on(event: 'error', listener: (error: Error) => void): unknown
   off(event: 'error', listener: (error: Error) => void): unknown
-}
-
-/** What sets: a client does, and a pipeline remembers to. */
-export interface Setting<T> {
-  set(key: string, value: Buffer): T
-  set(key: string, value: Buffer, px: 'PX', milliseconds: number): T
-}
-
-/** Commands that are sent in one write. */
-export interface RedisPipeline extends Setting<unknown> {
-  exec(): Promise<[error: Error | null, reply: unknown][] | null>
 }
 
 /** What every ioredis client has at run time and its types leave out. */
@@ -44,7 +32,9 @@ export interface ScriptingClient extends RedisClient {
 
 /** One server's client: it has one socket at a time. */
 export interface NodeClient extends RedisClient {
-  readonly stream?: unknown
+  /** The commands that wait for their answers. */
+  readonly commandQueue?: { readonly length: number }
+  readonly stream?: { cork(): void; uncork(): void } | null
 }
 
 /** What a client for a Cluster has beyond the commands. */

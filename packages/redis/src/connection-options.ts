@@ -161,14 +161,14 @@ function checked<T extends Pick<RedisClient, 'options' | 'isCluster'>>(create: (
   return client
 }
 
-/** Never repeats the URL as it is in a message: it may hold a password. */
+/** Never repeats the URL in a message: in one that does not parse, anything may be the password. */
 function parseUrl(option: string, url: unknown): URL {
   const form = 'redis://user:password@host:port/database (or rediss:// for TLS)'
   if (typeof url !== 'string') throw invalid(`${option} must be like ${form}, not a ${typeof url}.`)
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   const known = parsed?.protocol === 'redis:' || parsed?.protocol === 'rediss:'
   if (parsed === undefined || !known || !/^\/?\d*$/.test(parsed.pathname)) {
-    throw invalid(`${option} must be like ${form}, not "${url.replace(/\/\/.*@/s, '//***@')}".`)
+    throw invalid(`${option} must be like ${form}.`)
   }
   return parsed
 }

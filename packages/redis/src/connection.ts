@@ -1,5 +1,5 @@
 import type { Cluster, Redis } from 'ioredis'
-import type { ClusterClient, NodeClient, RedisClient } from './client.ts'
+import type { ClusterClient, NodeClient } from './client.ts'
 import { type ConnectionOptions, clientFactory, passedClient } from './connection-options.ts'
 
 /** The least time in milliseconds between two attempts to connect. */
@@ -24,8 +24,8 @@ export interface Layout {
  * a new client, so nothing of the old one (queues, half a reply, commands under way) can reach anybody.
  */
 export class RedisConnection {
-  /** Where commands go, once `open()` has resolved. */
-  client: RedisClient
+  #client: NodeClient
+  #corked = false
   readonly #create: (() => Redis | Cluster) | undefined
   /** `client`, if it is ours. */
   #own: Redis | Cluster | undefined
@@ -46,18 +46,40 @@ export class RedisConnection {
     this.#patience = Math.max(1000, timeout / 2)
     this.#onLost = onLost
     if (options.client !== undefined) {
-      this.client = passedClient(options)
+      this.#client = passedClient(options)
       return
     }
     this.#create = clientFactory(options, this.#patience)
     this.#own = this.#create()
-    this.client = this.#own
+    this.#client = this.#own
+  }
+
+  /** The client, to send commands with once `open()` has resolved. A command that is not alone leaves with the others. */
+  get client(): NodeClient {
+    if (!this.#corked && this.#client.commandQueue?.length) this.cork()
+    return this.#client
+  }
+
+  /**
+   * Has the commands that are sent in this turn of the event loop leave in one write to each server: by itself ioredis
+   * makes a system call for each, which costs more than all else.
+   */
+  cork(): void {
+    if (this.#corked) return
+    this.#corked = true
+    const nodes = this.#client.isCluster ? (this.#client as ClusterClient).nodes('master') : [this.#client]
+    const sockets = nodes.map(node => node.stream)
+    for (const socket of sockets) socket?.cork()
+    process.nextTick(() => {
+      this.#corked = false
+      for (const socket of sockets) socket?.uncork()
+    })
   }
 
   /** Resolves once there is a connection, for all that wait for one at the same attempt. */
   async open(): Promise<void> {
     if (this.#create === undefined) {
-      this.client.on('error', ignore)
+      this.#client.on('error', ignore)
       return
     }
     this.#attempt ??= this.#connect(this.#create).finally(() => {
@@ -70,7 +92,7 @@ export class RedisConnection {
     if (this.#failure !== undefined && performance.now() < this.#failure.time + PAUSE) throw this.#failure.reason
     const client = this.#own?.status === 'wait' ? this.#own : create()
     this.#own = client
-    this.client = client
+    this.#client = client
     try {
       await ready(client, this.#patience)
     } catch (reason) {
@@ -116,8 +138,8 @@ export class RedisConnection {
 
   /** Which servers hold which keys, as it is now. Of a single server that is not a question. */
   async layout(): Promise<Layout> {
-    if (!this.client.isCluster) return { masters: [this.client], slots: '', moving: false }
-    const cluster = this.client as ClusterClient
+    if (!this.#client.isCluster) return { masters: [this.#client], slots: '', moving: false }
+    const cluster = this.#client as ClusterClient
     await new Promise<void>((resolve, reject) => {
       cluster.refreshSlotsCache(error => (error ? reject(error) : resolve()))
     })
@@ -134,7 +156,7 @@ export class RedisConnection {
   async close(): Promise<void> {
     const client = this.#own
     if (client === undefined) {
-      this.client.off('error', ignore)
+      this.#client.off('error', ignore)
       return
     }
     if (client.status === 'wait' || client.status === 'end') return

@@ -10,7 +10,7 @@ import {
   type Progress,
   type StoredEntry,
 } from '@cachekit/core'
-import type { NodeClient, ScriptingClient, Setting } from './client.ts'
+import type { NodeClient, RedisClient, ScriptingClient } from './client.ts'
 import { RedisConnection } from './connection.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { toErrorFields } from './errors.ts'
@@ -41,8 +41,7 @@ const SUPPORTS: BackendSupports = {
 }
 
 /** How many keys, and about how many bytes of values, go into one command or pipeline. */
-const BATCH_KEYS = 1000
-const BATCH_BYTES = 4 * 1024 * 1024
+const BATCH = { keys: 1000, bytes: 4 * 1024 * 1024 }
 /** How many keys one SCAN looks at: well under a millisecond of the server's time. */
 const SCAN_COUNT = 1000
 
@@ -94,18 +93,23 @@ export class RedisBackend extends BaseBackend {
     return Number(await this.#connection.client.exists(id)) === 1
   }
 
+  protected override readonly _repeats = true
+
   protected override async _getMany(
     ids: readonly string[],
     progress: Progress,
   ): Promise<readonly (StoredEntry | undefined)[]> {
-    const entries: (StoredEntry | undefined)[] = []
-    await this.#inBatches(ids, undefined, progress, async (batch, failed) => {
+    const entries = new Array<StoredEntry | undefined>(ids.length)
+    await this.inBatches(ids, BATCH, progress, async (batch, failed, start) => {
       const { client } = this.#connection
       // Also for one key MGET and not GET: a structure that is not ours is a miss here, and fails no batch.
       const values = client.isCluster
-        ? (await each(batch, failed, id => client.mgetBuffer([id]))).map(answer => answer?.[0])
+        ? (await this.#each(batch, failed, id => client.mgetBuffer([id]))).map(answer => answer?.[0])
         : await client.mgetBuffer(batch)
-      for (const value of values) entries.push(value ? { value } : undefined)
+      for (let index = 0; index < values.length; index++) {
+        const value = values[index]
+        entries[start + index] = value ? { value } : undefined
+      }
     })
     return entries
   }
@@ -120,18 +124,9 @@ export class RedisBackend extends BaseBackend {
   ): Promise<void> {
     const byId = new Map(entries)
     const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
-    await this.#inBatches([...byId.keys()], size, progress, async (batch, failed) => {
+    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, async (batch, failed) => {
       const { client } = this.#connection
-      if (client.isCluster) {
-        await each(batch, failed, id => set(client, id, byId.get(id) as NewEntry))
-        return
-      }
-      const pipeline = client.pipeline()
-      for (const id of batch) set(pipeline, id, byId.get(id) as NewEntry)
-      const replies = (await pipeline.exec()) ?? []
-      replies.forEach(([error], index) => {
-        if (error) failed(batch[index] as string, error)
-      })
+      await this.#each(batch, failed, id => set(client, id, byId.get(id) as NewEntry))
     })
   }
 
@@ -186,9 +181,9 @@ export class RedisBackend extends BaseBackend {
   }
 
   protected override async _deleteMany(ids: readonly string[], progress: Progress): Promise<void> {
-    await this.#inBatches(ids, undefined, progress, async (batch, failed) => {
+    await this.inBatches(ids, BATCH, progress, async (batch, failed) => {
       const { client } = this.#connection
-      if (client.isCluster) await each(batch, failed, id => client.unlink([id]))
+      if (client.isCluster) await this.#each(batch, failed, id => client.unlink([id]))
       else await client.unlink(batch)
     })
   }
@@ -215,6 +210,7 @@ export class RedisBackend extends BaseBackend {
 
   async #unlink(keys: Buffer[]): Promise<void> {
     const { client } = this.#connection
+    if (client.isCluster) this.#connection.cork()
     await (client.isCluster ? Promise.all(keys.map(key => client.unlink([key]))) : client.unlink(keys))
   }
 
@@ -228,52 +224,22 @@ export class RedisBackend extends BaseBackend {
     }
   }
 
-  /**
-   * Has `send` send the ids some at a time, all of them whatever fails; then rejects naming those that failed. `size` is
-   * in bytes.
-   */
-  async #inBatches(
-    ids: readonly string[],
-    size: ((id: string) => number) | undefined,
-    progress: Progress,
-    send: (batch: string[], failed: Failed) => Promise<void>,
-  ): Promise<void> {
-    const lost: string[] = []
-    let cause: unknown
-    const failed = (id: string, error: unknown): void => {
-      lost.push(id)
-      cause ??= error
-    }
-    for (let start = 0, end = 0; start < ids.length; start = end) {
-      for (let bytes = 0; end < ids.length && end - start < BATCH_KEYS && bytes < BATCH_BYTES; end++) {
-        bytes += size?.(ids[end] as string) ?? 0
-      }
-      const batch = ids.slice(start, end)
-      try {
-        await send(batch, failed)
-      } catch (error) {
-        for (const id of batch) failed(id, error)
-      }
-      progress()
-    }
-    if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
+  /** Sends a command for each id, all at once; `undefined` for those that failed. */
+  #each<T>(ids: readonly string[], failed: Failed, send: (id: string) => Promise<T>): Promise<(T | undefined)[]> {
+    this.#connection.cork()
+    return Promise.all(
+      ids.map(id =>
+        send(id).catch((error: unknown) => {
+          failed(id, error)
+          return undefined
+        }),
+      ),
+    )
   }
 }
 
-function set<T>(client: Setting<T>, id: string, { value, ttl }: NewEntry): T {
+function set(client: RedisClient, id: string, { value, ttl }: NewEntry): Promise<unknown> {
   return ttl === undefined ? client.set(id, toBuffer(value)) : client.set(id, toBuffer(value), 'PX', ttl)
-}
-
-/** Sends a command for each id, all at once; `undefined` for those that failed. */
-function each<T>(ids: readonly string[], failed: Failed, send: (id: string) => Promise<T>): Promise<(T | undefined)[]> {
-  return Promise.all(
-    ids.map(id =>
-      send(id).catch((error: unknown) => {
-        failed(id, error)
-        return undefined
-      }),
-    ),
-  )
 }
 
 /** The keys of one server that start with `prefix`, page by page: all that are there from beginning to end. */

@@ -1,6 +1,6 @@
-// `pnpm services`: finds, starts, questions and stops each service in turn, and says what came of it.
+// `pnpm services`: finds, starts, questions and stops each service in turn, and says what came of it. Fails where one is required and missing.
 import { resolutionLine } from './resolution-line.ts'
-import { resolveService } from './resolve-service.ts'
+import { isRequired, resolveService } from './resolve-service.ts'
 import { serviceNames } from './service.ts'
 
 const report = (line: string): boolean => process.stderr.write(`    ${line}\n`)
@@ -12,5 +12,6 @@ for (const name of serviceNames) {
     console.log(resolutionLine({ name, service }))
   } catch (error) {
     console.log(resolutionLine({ name, problem: (error as Error).message }))
+    if (isRequired(name)) process.exitCode = 1
   }
 }

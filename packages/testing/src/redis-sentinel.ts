@@ -25,7 +25,7 @@ export async function startRedisSentinel(): Promise<RedisSentinel> {
     await Promise.all(servers.map(server => server.close()))
   }
 
-  const clients = servers.map(server => new Redis(server.port, server.host))
+  const clients = servers.map(server => new Redis(server.port, server.host, { disconnectTimeout: 100 }))
   const [, ofReplica, ofSentinel] = clients as [Redis, Redis, Redis]
   try {
     await ofReplica.replicaof(primary.host, primary.port)

@@ -23,7 +23,7 @@ export interface Server extends Service, AsyncDisposable {
   /** Stops it from running, with its sockets open: it accepts connections and never answers. */
   freeze(): Promise<void>
   resume(): Promise<void>
-  /** Starts it again on the same port and data, after `stop()` or `kill()` if it still runs. */
+  /** Starts it again, on the same port and data. A server that still runs is stopped first. */
   restart(): Promise<void>
   /** Ends it for good and removes its data. */
   close(): Promise<void>

@@ -141,9 +141,9 @@ describe('FaultProxy', () => {
     socket.write('abc')
     await until(() => received() === 'ABC')
     await proxy.inject({ cutAfter: 2 })
-    socket.write('def')
+    socket.write('defghi')
     expect(await ended).toBe('end')
-    expect([seen, received()]).toEqual(['abcdef', 'ABCDE'])
+    expect([seen, received()]).toEqual(['abcdefghi', 'ABCDE'])
   })
 
   test('cutAfter 0 ends it before the first byte of an answer', async () => {

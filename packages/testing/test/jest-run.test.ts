@@ -23,6 +23,7 @@ function run(files: string, variables: Record<string, string> = {}): Run {
   const { status, stdout, stderr } = spawnSync(process.execPath, [jestProgram, '--config', config, files], {
     env: { ...environment, ...variables },
     encoding: 'utf8',
+    timeout: 60_000,
   })
   return { status, output: stderr + stdout, lastLine: stdout.split('\n').at(-2) }
 }
@@ -37,6 +38,12 @@ describe('a test run', () => {
 
   test('counts a file that cannot be run as a failure', () => {
     expect(run('plain|broken')).toMatchObject({ status: 1, lastLine: '2 passed, 1 failed, 1 skipped' })
+  })
+
+  test('that is kept from ending fails', () => {
+    const { status, lastLine, output } = run('left-running')
+    expect([status, lastLine]).toEqual([1, '1 passed, 0 failed, 0 skipped'])
+    expect(output).toContain('something that they left keeps the run from ending: ')
   })
 
   test('skips a service that is not to be had, and says so', () => {

@@ -16,6 +16,20 @@ describeService('redis', () => {
     client.disconnect()
   })
 
+  test('in a cluster with replicas one takes over from a master that is killed', async () => {
+    await using cluster = await startRedisCluster({ replicas: 1 })
+    const client = new Cluster([...cluster.urls], { retryDelayOnFailover: 200, maxRedirections: 200 })
+    await client.set('key', 'value')
+    const slot = Number(await client.cluster('KEYSLOT', 'key'))
+    const killed = cluster.nodes.findIndex(({ host, port }) => client.slots[slot]?.[0] === `${host}:${port}`)
+    await cluster.nodes[killed]?.kill()
+    await client.set('key', 'after')
+    const successor = new Redis(cluster.replicas[killed]?.url ?? '')
+    expect(await successor.get('key')).toBe('after')
+    successor.disconnect()
+    client.disconnect()
+  })
+
   test('a Sentinel makes the replica the primary when the primary is killed', async () => {
     await using group = await startRedisSentinel()
     const client = new Redis({

@@ -7,10 +7,12 @@ export const memory: Suite = {
   title: 'Memory: hits by reference',
   baseline: 'lru-cache get',
   operations: ['hit'],
+  clock: 'processor',
   answers: 'shared',
   contestants: [
     lruCacheGet(),
     cachekit('share'),
+    { ...cachekit('share', 's3fifo'), name: 'cachekit, s3fifo' },
     {
       name: 'lru-cache fetch',
       options: 'max, ttl, fetchMethod',
@@ -49,6 +51,7 @@ export const memoryIsolated: Suite = {
   title: 'Memory: hits that are isolated',
   baseline: 'lru-cache + structuredClone',
   operations: ['hit'],
+  clock: 'processor',
   answers: 'own',
   contestants: [
     {
@@ -92,15 +95,15 @@ function lruCacheGet(): Contestant {
   }
 }
 
-function cachekit(isolation: 'clone' | 'share'): Contestant {
+function cachekit(isolation: 'clone' | 'share', policy: 'lru' | 's3fifo' = 'lru'): Contestant {
   return {
     name: 'cachekit',
-    options: `InMemoryBackend: maxEntries, isolation '${isolation}'; getOrSet`,
+    options: `InMemoryBackend: maxEntries, isolation '${isolation}', policy '${policy}'; getOrSet`,
     packages: ['@cachekit/core', '@cachekit/memory'],
     async open() {
       const { createCache } = await import('@cachekit/core')
       const { InMemoryBackend } = await import('@cachekit/memory')
-      const cache = createCache({ backend: new InMemoryBackend({ maxEntries, isolation }), ttl })
+      const cache = createCache({ backend: new InMemoryBackend({ maxEntries, isolation, policy }), ttl })
       return {
         set: (key, value) => cache.set(key, value),
         hit: key => cache.getOrSet(key, load),

@@ -12,6 +12,7 @@ export const redis: Suite = {
   service: 'redis',
   baseline: ioredis,
   operations: ['get', 'set', 'getMany', 'hit'],
+  clock: 'wall',
   contestants: [
     {
       name: ioredis,
@@ -117,6 +118,7 @@ export const redisBytes: Suite = {
   service: 'redis',
   baseline: 'ioredis',
   operations: ['get', 'set', 'getMany'],
+  clock: 'wall',
   value: (size, index) => Buffer.from(JSON.stringify(makeValue(size, index))),
   contestants: [
     {

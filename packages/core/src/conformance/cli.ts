@@ -37,10 +37,9 @@ export async function main(args: readonly string[]): Promise<number> {
       process.stdout.write(HELP)
       return 0
     }
-    const report = await runConformance(
-      { ...(await load(file)), ...(seed === undefined ? {} : { seed }) },
-      { onResult: json ? undefined : showProgress },
-    )
+    const options = await load(file)
+    await tryCreate(options)
+    const report = await runConformance({ ...options, seed }, { onResult: json ? undefined : showProgress })
     process.stdout.write(json ? `${JSON.stringify(report, null, 2)}\n` : formatReport(report))
     return report.passed ? 0 : 1
   } catch (error) {
@@ -103,6 +102,16 @@ async function load(file: string): Promise<ConformanceOptions> {
     )
   }
   return { create, server }
+}
+
+/** So that a mistake in `create` is told apart from a backend that breaks the contract. */
+async function tryCreate({ create, server }: ConformanceOptions): Promise<void> {
+  try {
+    const backend = await create({ namespace: 'kit' }, server)
+    await backend.close()
+  } catch (error) {
+    throw new UsageError(`create() failed: ${(error as Error).stack ?? error}`)
+  }
 }
 
 let shown = 0

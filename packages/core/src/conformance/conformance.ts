@@ -107,5 +107,5 @@ async function within<T>(timeout: number, work: Promise<T>): Promise<T> {
 /** The seed goes into the message: runners show nothing else. */
 function explain(error: unknown, seed: number): Error {
   const reason = types.isNativeError(error) && !isCacheError(error) ? error.message : `unexpected ${describe(error)}`
-  return new Error(`${reason} (seed ${seed})`, { cause: error })
+  return new Error(`${reason}${reason.includes('\n') ? '\n' : ' '}(seed ${seed})`, { cause: error })
 }

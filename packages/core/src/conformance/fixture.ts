@@ -3,6 +3,7 @@ import type { CacheBackend } from '../backend.ts'
 import type { BackendOptions } from '../base-backend.ts'
 import { Clock } from './clock.ts'
 import type { ConformanceOptions } from './conformance.ts'
+import { FaultProxy } from './fault-proxy.ts'
 import type { Random } from './random.ts'
 
 /** Long enough for a busy machine: that calls settle in time is tested where the network is at fault. */
@@ -21,6 +22,7 @@ export class Fixture {
   readonly #options: ConformanceOptions
   readonly scope: Scope
   readonly #roots = new Map<CacheBackend, string>()
+  readonly #proxies: FaultProxy[] = []
 
   constructor(options: ConformanceOptions, scope: Scope, random: Random) {
     this.#options = options
@@ -34,7 +36,8 @@ export class Fixture {
     server: ConformanceOptions['server'] = this.#options.server,
   ): Promise<CacheBackend> {
     const complete = { namespace: this.name, now: this.clock.now, timeout: PATIENT, ...options }
-    const root = await this.#options.create(complete, server)
+    // Plain data, also where it is a proxy.
+    const root = await this.#options.create(complete, server && { host: server.host, port: server.port })
     this.#roots.set(root, complete.namespace ?? '')
     if (root.supports.clock === 'caller') this.clock.freeze()
     return root
@@ -53,6 +56,14 @@ export class Fixture {
       clients.push(root.supports.shared ? await this.backend() : this.scope === 'root' ? root : this.#inScope(root))
     }
     return clients
+  }
+
+  /** A proxy of its own before the server; only where the options name one. */
+  async proxy(): Promise<FaultProxy> {
+    if (this.#options.server === undefined) throw new Error('there is no server to put a proxy before')
+    const proxy = await FaultProxy.start(this.#options.server)
+    this.#proxies.push(proxy)
+    return proxy
   }
 
   /** The prefix under which core keeps the entries of `backend()`. */
@@ -77,6 +88,7 @@ export class Fixture {
 
   /** Leaves the store as it was. A backend that cannot is found out by the cases for `clear` and `close`, not here. */
   async dispose(): Promise<void> {
+    await Promise.all(this.#proxies.map(proxy => proxy.end()))
     const namespaces = new Set(this.#roots.values())
     for (const [root, namespace] of [...this.#roots]) {
       if (namespaces.has(namespace) && (await settles(root.clear()))) namespaces.delete(namespace)
@@ -84,6 +96,7 @@ export class Fixture {
     // The case has closed all backends of the namespaces that are left.
     for (const namespace of namespaces) await settles(this.root({ namespace }).then(root => root.clear()))
     await Promise.all([...this.#roots.keys()].map(root => settles(root.close())))
+    await Promise.all(this.#proxies.map(proxy => proxy.close()))
   }
 
   #inScope(root: CacheBackend): CacheBackend {

@@ -243,7 +243,11 @@ function outcome(call: Call & { key: string }, state: State, during: Interval, s
     case 'has':
       return answers(state !== undefined, state)
     case 'getEntry':
-      return { ...answers(state?.value, state), matches: answer => matchesEntry(answer, state, during, slack) }
+      return {
+        matches: answer => matchesEntry(answer, state, during, slack),
+        expected: state && { value: state.value, ttl: state.deadline && state.deadline.end - during.start },
+        next: state,
+      }
     case 'set':
       return answers(undefined, fresh(call.value))
     case 'add':

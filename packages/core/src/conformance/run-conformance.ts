@@ -105,7 +105,7 @@ async function judge(prepared: PreparedCase): Promise<ConformanceResult> {
 }
 
 /** A driver's `error` event without a listener, or a promise that everybody forgot, would end the process. */
-function watchForCrashes(): { stop: () => void; result: () => ConformanceResult } {
+export function watchForCrashes(): { stop: () => void; result: () => ConformanceResult } {
   const seen: unknown[] = []
   const see = (error: unknown): void => {
     seen.push(error)

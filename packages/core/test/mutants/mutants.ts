@@ -1,10 +1,11 @@
 import { hash } from 'node:crypto'
-import type { BackendSupports, NewEntry, StoredEntry, WriteOptions } from '../../src/backend.ts'
+import type { BackendSupports, LiveEntry, LiveStore, NewEntry, StoredEntry, WriteOptions } from '../../src/backend.ts'
 import type { Deadline } from '../../src/backend-view.ts'
 import type { BackendOptions } from '../../src/base-backend.ts'
 import type { Rule } from '../../src/conformance/case.ts'
 import { addToCounter } from '../../src/counter.ts'
 import { CacheError } from '../../src/errors.ts'
+import { LiveBackend } from './live-backend.ts'
 import type { ReferenceBackend, ReferenceStore } from './reference-backend.ts'
 
 type Reference = typeof ReferenceBackend
@@ -264,7 +265,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'any value that can be turned into bytes is taken',
     source: 'Buffer.from(value) without a check',
-    rule: 'R3',
+    rule: 'R2',
     mutate: Base =>
       class extends Base {
         override set(key: string, value: Uint8Array, options?: WriteOptions): Promise<void> {
@@ -2019,6 +2020,37 @@ export const mutants: readonly Mutant[] = [
       },
   },
 
+  lively('the live view knows no namespaces', 'one map for all', Base => {
+    return class extends Base {
+      protected override _live(prefix: string, assertOpen: () => void): LiveStore {
+        return super._live(prefix.replace(/@inner:$/, ''), assertOpen)
+      }
+    }
+  }),
+  lively('the live view shows what has expired', 'expiry checked where bytes are read', Base => {
+    return class extends Base {
+      protected override seen(id: string): LiveEntry | StoredEntry | undefined {
+        const record = this.records.get(id)
+        return record && (this.lively.get(record) ?? record)
+      }
+    }
+  }),
+  lively('a live swap does not compare', 'check, then act', Base => {
+    return class extends Base {
+      protected override _live(prefix: string, assertOpen: () => void): LiveStore {
+        const live = super._live(prefix, assertOpen)
+        return { ...live, swap: (key, expected, next) => live.swap(key, expected && live.get(key), next) }
+      }
+    }
+  }),
+  lively('the live view works after close()', 'a view that outlives its store', Base => {
+    return class extends Base {
+      protected override _live(prefix: string): LiveStore {
+        return super._live(prefix, () => {})
+      }
+    }
+  }),
+
   // R40: data is data
   {
     name: 'a value that starts with $ is an expression',
@@ -2056,6 +2088,11 @@ export const mutants: readonly Mutant[] = [
       },
   },
 ]
+
+/** Mutants of a backend with a live view. */
+function lively(name: string, source: string, mutate: (Base: typeof LiveBackend) => typeof LiveBackend): Mutant {
+  return { name, source, rule: 'R36', supports: { shared: false }, mutate: () => mutate(LiveBackend) }
+}
 
 function counting(Base: Reference, parse: (value: string) => number): Reference {
   return class extends Base {

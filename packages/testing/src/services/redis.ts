@@ -34,7 +34,13 @@ export const redis: ServiceDefinition = {
   ],
 
   async version(url) {
-    const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 2000 })
+    // disconnectTimeout: after disconnect() ioredis may hold the process for that long, 2 s by default.
+    const client = new Redis(url, {
+      lazyConnect: true,
+      retryStrategy: () => null,
+      connectTimeout: 2000,
+      disconnectTimeout: 100,
+    })
     client.on('error', () => {})
     try {
       await client.connect()

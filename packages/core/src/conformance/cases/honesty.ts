@@ -1,9 +1,9 @@
 // R32, R34 and R36: errors, answers and claims that can be relied on.
-import type { BackendSupports, CacheBackend } from '../../backend.ts'
+import type { BackendSupports, CacheBackend, LiveEntry } from '../../backend.ts'
 import { isCacheError } from '../../errors.ts'
 import { collectKeys, keyedCalls, writes } from '../calls.ts'
 import type { CaseDefinition } from '../case.ts'
-import { check, checkEqual, checkRejects, describe } from '../check.ts'
+import { check, checkEqual, checkFails, checkRejects, describe } from '../check.ts'
 import { bytes } from '../sample.ts'
 
 const SUPPORTS: Readonly<Record<keyof BackendSupports, 'number' | 'string' | 'boolean'>> = {
@@ -236,6 +236,67 @@ export const honestyCases: readonly CaseDefinition[] = [
       if (!one.supports.shared) return
       await two.set('k', bytes('2'))
       checkEqual(await one.get('k'), bytes('2'), 'get after another backend on the store set')
+    },
+  },
+  {
+    rule: 'R36',
+    title: 'live is a synchronous view of the same entries',
+    async run(fixture) {
+      const backend = await fixture.backend()
+      const { live } = backend
+      if (live === undefined) return fixture.declines()
+      const entry = (text: string, expiresAt?: number): LiveEntry => ({
+        value: { text },
+        expiresAt,
+        size: text.length,
+        encode: () => bytes(text),
+      })
+      const seen = (key: string): Uint8Array | undefined => {
+        const found = live.get(key)
+        return found && ('encode' in found ? found.encode() : found.value)
+      }
+      check(['clone', 'share'].includes(live.isolation), `live.isolation: got ${describe(live.isolation)}`)
+      checkEqual(seen('k'), undefined, 'live.get of a missing key')
+      await backend.set('k', bytes('set'))
+      checkEqual(seen('k'), bytes('set'), 'live.get of what set has stored')
+      live.set('k', entry('live'))
+      checkEqual(await backend.get('k'), bytes('live'), 'get of what live.set has stored')
+      checkEqual(await backend.add('k', bytes('no')), false, 'add after live.set')
+      checkEqual(
+        await backend.compareAndSet('k', bytes('live'), bytes('swapped')),
+        true,
+        'compareAndSet after live.set',
+      )
+      checkEqual(seen('k'), bytes('swapped'), 'live.get after compareAndSet')
+
+      const stored = live.get('k')
+      checkEqual(live.swap('k', undefined, entry('no')), false, 'live.swap expecting nothing where there is an entry')
+      checkEqual(live.swap('k', stored, entry('next')), true, 'live.swap expecting what live.get answered')
+      checkEqual(live.swap('k', stored, entry('no')), false, 'live.swap expecting what is no longer there')
+      checkEqual(await backend.get('k'), bytes('next'), 'get after live.swap')
+      checkEqual(live.swap('k', live.get('k'), undefined), true, 'live.swap to remove')
+      checkEqual(await backend.has('k'), false, 'has after live.swap to remove')
+      checkEqual(live.swap('k', undefined, entry('first')), true, 'live.swap expecting nothing where there is nothing')
+
+      live.set('short', entry('short', live.now() + 1000))
+      await backend.set('short too', bytes('short'), { ttl: 1000 })
+      checkEqual([seen('short'), seen('short too')], [bytes('short'), bytes('short')], 'live.get before the deadline')
+      await fixture.clock.pass(1000)
+      checkEqual([seen('short'), seen('short too')], [undefined, undefined], 'live.get at the deadline')
+      checkEqual(await backend.get('short'), undefined, 'get at the deadline of what live.set has stored')
+      checkEqual(
+        live.swap('short', undefined, entry('again')),
+        true,
+        'live.swap expecting nothing where an entry has expired',
+      )
+
+      const inner = backend.namespace('inner')
+      inner.live?.set('k', entry('inner'))
+      checkEqual([await inner.get('k'), seen('k')], [bytes('inner'), bytes('first')], 'live views of two namespaces')
+      await backend.clear()
+      checkEqual(seen('k'), undefined, 'live.get after clear()')
+      await backend.close()
+      await checkFails(async () => live.get('k'), 'CACHE_CLOSED', 'live.get after close()')
     },
   },
   {

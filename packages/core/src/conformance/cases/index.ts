@@ -2,6 +2,7 @@ import type { CaseDefinition } from '../case.ts'
 import { atomicityCases } from './atomicity.ts'
 import { batchCases } from './batches.ts'
 import { clearingCases } from './clearing.ts'
+import { faultCases } from './faults.ts'
 import { honestyCases } from './honesty.ts'
 import { keyCases } from './keys.ts'
 import { lifeCycleCases } from './life-cycle.ts'
@@ -21,5 +22,5 @@ export const definitions: readonly CaseDefinition[] = [
   ...historyCases,
 ]
 
-/** Need a server that the kit may put its proxy before. */
-export const faultDefinitions: readonly CaseDefinition[] = []
+/** These need a server that the kit may put its proxy before. */
+export const faultDefinitions: readonly CaseDefinition[] = faultCases

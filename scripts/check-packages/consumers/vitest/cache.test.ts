@@ -1,0 +1,22 @@
+import { createCache } from '@cachekit/core'
+import { conformance } from '@cachekit/core/conformance'
+import { InMemoryBackend } from '@cachekit/memory'
+import { describe, expect, test, vi } from 'vitest'
+import { SqliteBackend } from './sqlite-backend.mjs'
+
+test('a cache loads once', async () => {
+  const load = vi.fn(async () => new Date(0))
+  const cache = createCache({ backend: new InMemoryBackend(), ttl: '1m' })
+  await cache.getOrSet('key', load)
+  expect(await cache.getOrSet('key', load)).toEqual(new Date(0))
+  expect(load).toHaveBeenCalledTimes(1)
+  await cache.close()
+})
+
+describe('SqliteBackend', () => {
+  for (const { title, run, timeout } of conformance({
+    create: options => new SqliteBackend({ path: 'cache.db', ...options }),
+  })) {
+    test(title, run, timeout)
+  }
+})
