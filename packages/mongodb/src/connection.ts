@@ -37,6 +37,8 @@ export interface EntryDocument {
   /** The bytes, or the safe integer that they spell: that makes a counter. */
   readonly value: Uint8Array | number
   readonly expiresAt?: Date
+  /** Of a `compareAndSet` under way whose two values do not fit into one command. */
+  readonly mark?: string
 }
 
 const DEFAULT_URL = 'mongodb://127.0.0.1:27017'

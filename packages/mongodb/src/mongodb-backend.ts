@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import {
   addToCounter,
   type BackendEntry,
@@ -168,9 +169,25 @@ export class MongoDBBackend extends BaseBackend {
     return (before as { live?: boolean } | null)?.live !== true
   }
 
-  protected override async _compareAndSet(id: string, expected: Uint8Array, entry: NewEntry): Promise<boolean> {
-    const { matchedCount } = await this.#collection.updateOne(equalTo(id, expected), replaceWith(entry))
-    return matchedCount === 1
+  protected override async _compareAndSet(
+    id: string,
+    expected: Uint8Array,
+    entry: NewEntry,
+    progress: Progress,
+  ): Promise<boolean> {
+    if (expected.byteLength + entry.value.byteLength <= SUPPORTS.maxValueBytes) {
+      const { matchedCount } = await this.#collection.updateOne(equalTo(id, expected), replaceWith(entry))
+      return matchedCount === 1
+    }
+    // Both do not fit into one command. What was compared gets a mark, which stays as long as the value does.
+    const mark = randomUUID()
+    for (;;) {
+      const compared = await this.#collection.updateOne(equalTo(id, expected), { $set: { mark } })
+      if (compared.matchedCount === 0) return false
+      const { matchedCount } = await this.#collection.updateOne({ _id: id, mark, ...LIVE }, replaceWith(entry))
+      if (matchedCount === 1) return true
+      progress()
+    }
   }
 
   protected override async _compareAndDelete(id: string, expected: Uint8Array): Promise<boolean> {
@@ -185,7 +202,7 @@ export class MongoDBBackend extends BaseBackend {
     next: NewEntry | undefined,
   ): Promise<boolean> {
     if (next === undefined) return expected === undefined || this._compareAndDelete(id, expected.value)
-    return expected === undefined ? this._add(id, next) : this._compareAndSet(id, expected.value, next)
+    return expected === undefined ? this._add(id, next) : this._compareAndSet(id, expected.value, next, () => {})
   }
 
   protected override async _increment(id: string, by: number, { ttl }: Deadline, progress: Progress): Promise<number> {
