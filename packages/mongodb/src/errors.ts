@@ -5,7 +5,7 @@ type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcom
 export const DUPLICATE_KEY = 11000
 export const NAMESPACE_NOT_FOUND = 26
 
-const LOST: Meaning = { code: 'CACHE_UNAVAILABLE', message: 'the connection to MongoDB was lost' }
+const LOST: Meaning = { code: 'CACHE_UNAVAILABLE', message: 'the connection to MongoDB was lost', outcome: 'unknown' }
 const CLIENT_GONE: Meaning = {
   code: 'CACHE_UNAVAILABLE',
   message: 'the MongoClient that was passed in is closed, or its first attempt to connect failed: pass in a new one',
@@ -40,7 +40,9 @@ const NO_PRIMARY: Meaning = {
   code: 'CACHE_UNAVAILABLE',
   message:
     'this MongoDB server is not the primary (any more); name all members, or replicaSet, in url to have it found',
+  outcome: 'unknown',
 }
+const STOPPING: Meaning = { ...NO_PRIMARY, message: 'the MongoDB server shuts down' }
 const LOGIN: Meaning = refused('MongoDB refused the login: check user, password and authSource in url')
 const TOO_LARGE: Meaning = { code: 'CACHE_VALUE_TOO_LARGE', message: 'MongoDB takes no document of this size' }
 const NO_MAJORITY: Meaning = {
@@ -49,7 +51,10 @@ const NO_MAJORITY: Meaning = {
   outcome: 'unknown',
 }
 
-/** What errors of the server mean, by the codes in `src/mongo/base/error_codes.yml` of MongoDB. */
+/**
+ * What errors of the server mean, by the codes in `src/mongo/base/error_codes.yml` of MongoDB. Those with an outcome may
+ * follow a first attempt that was applied; the others refuse a call for what it is.
+ */
 const SERVER_ERRORS: Readonly<Record<number, Meaning>> = {
   6: LOST, // HostUnreachable: a mongos says so
   7: LOST, // HostNotFound
@@ -65,10 +70,10 @@ const SERVER_ERRORS: Readonly<Record<number, Meaning>> = {
   64: NO_MAJORITY, // WriteConcernFailed
   79: NO_MAJORITY, // UnknownReplWriteConcern
   100: { ...NO_MAJORITY, message: 'the replica set has too few members for a majority' },
-  91: { ...NO_PRIMARY, message: 'the MongoDB server shuts down', outcome: 'unknown' },
-  11600: { ...NO_PRIMARY, message: 'the MongoDB server shuts down', outcome: 'unknown' },
-  189: { ...NO_PRIMARY, outcome: 'unknown' }, // PrimarySteppedDown
-  11602: { ...NO_PRIMARY, outcome: 'unknown' }, // InterruptedDueToReplStateChange
+  91: STOPPING,
+  11600: STOPPING,
+  189: NO_PRIMARY, // PrimarySteppedDown
+  11602: NO_PRIMARY, // InterruptedDueToReplStateChange
   10058: NO_PRIMARY,
   10107: NO_PRIMARY,
   13435: NO_PRIMARY,
@@ -102,7 +107,8 @@ function meaningOf(error: VendorError): Meaning {
     const known = SERVER_ERRORS[error.code]
     return { outcome: 'not-applied', ...(known ?? refused(`MongoDB refused the call (${textOf(error)})`)) }
   }
-  const known = DRIVER_ERRORS[error.name]
+  // The driver passes errors of a socket's writing side on as they are: ECONNRESET, EPIPE.
+  const known = DRIVER_ERRORS[error.name] ?? (typeof error.code === 'string' ? LOST : undefined)
   if (known === undefined) return { code: 'CACHE_BACKEND_FAILED' }
   if (/certificate|TLS|SSL|EPROTO/i.test(error.message)) {
     return refused(`no TLS connection to MongoDB (${error.message})`)

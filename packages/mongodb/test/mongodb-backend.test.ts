@@ -358,7 +358,7 @@ describeService('mongodb', () => {
   describe('what the server refuses', () => {
     const secret = 'the-secret-value'
 
-    /** A rule of the collection's owner against values that are text bytes under some ids. */
+    /** A rule of the collection's owner against some ids. */
     const refuseBad = (): Promise<unknown> =>
       mongo.db('cachekit').command({ collMod: 'cachekit', validator: { _id: { $not: /bad/ } } })
 
@@ -387,7 +387,7 @@ describeService('mongodb', () => {
       expect(await stored.countDocuments()).toBe(20)
     })
 
-    test('because it is no primary is CACHE_UNAVAILABLE, not applied', async () => {
+    test('because it is no primary is CACHE_UNAVAILABLE, and says what to do', async () => {
       const own = await startServer('mongodb')
       opened.push(own)
       const misled = open({ url: own.url })
@@ -402,7 +402,9 @@ describeService('mongodb', () => {
         () => misled.setMany([['k', bytes('2')]]),
         () => misled.deleteMany(['k']),
       ]) {
-        expect(await errorOf(write())).toMatchObject({ code: 'CACHE_UNAVAILABLE', outcome: 'not-applied' })
+        const error = await errorOf(write())
+        expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', retryable: true })
+        expect(error.message).toContain('not the primary')
       }
       expect(text(await misled.get('k'))).toBe('1')
     }, 60_000)
