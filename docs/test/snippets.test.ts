@@ -12,7 +12,9 @@ const folder = join(__dirname, '../.snippets')
 const TIMEOUT = 120_000
 const BLOCK = /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$/gm
 
-const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis}/README.md'], { cwd: root }).sort()
+const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,mongodb,redis}/README.md'], {
+  cwd: root,
+}).sort()
 const snippets = documents.flatMap(document => {
   const text = readFileSync(join(root, document), 'utf8')
   return Array.from(text.matchAll(BLOCK), ([, given = '', code = ''], index) => {
@@ -45,11 +47,14 @@ test(
   TIMEOUT,
 )
 
-describeService('redis', ({ url }) => {
-  test.each(snippets)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
+describeService('redis', redis => {
+  describeService('mongodb', mongodb => {
+    test.each(snippets)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
 
-  beforeAll(() => {
-    process.env.REDIS_URL = url
+    beforeAll(() => {
+      process.env.REDIS_URL = redis.url
+      process.env.MONGODB_URL = mongodb.url
+    })
   })
 })
 

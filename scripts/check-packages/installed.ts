@@ -10,6 +10,7 @@ import type { PublishedPackage } from './published-packages.ts'
 const drivers: Readonly<Record<string, readonly string[]>> = {
   '@cachekit/core': [],
   '@cachekit/memory': [],
+  '@cachekit/mongodb': ['mongodb'],
   '@cachekit/redis': ['ioredis'],
 }
 

@@ -1,5 +1,6 @@
 import type { CacheBackend } from '@cachekit/core'
 import { InMemoryBackend } from '@cachekit/memory'
+import { MongoDBBackend } from '@cachekit/mongodb'
 import { RedisBackend } from '@cachekit/redis'
 
 const namespace = 'cachekit-demo'
@@ -10,6 +11,7 @@ const namespace = 'cachekit-demo'
  */
 const stores = {
   memory: { create: () => new InMemoryBackend({ namespace }) },
+  mongodb: { url: 'mongodb://127.0.0.1:27017', create: url => new MongoDBBackend({ namespace, url }) },
   redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
 } satisfies Record<string, Store>
 
