@@ -41,6 +41,10 @@ export interface EntryDocument {
   readonly mark?: string
 }
 
+/** Reads what was acknowledged. */
+export const STRONG = { readConcern: { level: 'majority' }, readPreference: 'primary' } as const
+const EVENTUAL = { readConcern: { level: 'local' }, readPreference: 'secondaryPreferred' } as const
+
 const DEFAULT_URL = 'mongodb://127.0.0.1:27017'
 const DATABASE_IN_URL = /^[^:]+:\/\/[^/?]+\/([^?]+)/
 
@@ -134,12 +138,10 @@ export class MongoConnection {
   }
 
   #collectionOf(database: Db): Collection<EntryDocument> {
-    const strong = this.#options.reads !== 'eventual'
     return database.collection<EntryDocument>(this.#options.collection ?? 'cachekit', {
       // Whatever the client's defaults are: what was acknowledged stays, and is read.
       writeConcern: { w: 'majority' },
-      readConcern: { level: strong ? 'majority' : 'local' },
-      readPreference: strong ? 'primary' : 'secondaryPreferred',
+      ...(this.#options.reads === 'eventual' ? EVENTUAL : STRONG),
       promoteBuffers: true,
       promoteLongs: true,
       promoteValues: true,

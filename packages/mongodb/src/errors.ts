@@ -107,8 +107,10 @@ function meaningOf(error: VendorError): Meaning {
     const known = SERVER_ERRORS[error.code]
     return { outcome: 'not-applied', ...(known ?? refused(`MongoDB refused the call (${textOf(error)})`)) }
   }
-  // The driver passes errors of a socket's writing side on as they are: ECONNRESET, EPIPE.
-  const known = DRIVER_ERRORS[error.name] ?? (typeof error.code === 'string' ? LOST : undefined)
+  // The driver passes errors of a socket's writing side, and of DNS, on as they are: ECONNRESET, ENOTFOUND.
+  const socketError =
+    typeof error.code === 'string' ? { ...LOST, message: `no connection to MongoDB (${error.code})` } : undefined
+  const known = DRIVER_ERRORS[error.name] ?? socketError
   if (known === undefined) return { code: 'CACHE_BACKEND_FAILED' }
   if (/certificate|TLS|SSL|EPROTO/i.test(error.message)) {
     return refused(`no TLS connection to MongoDB (${error.message})`)

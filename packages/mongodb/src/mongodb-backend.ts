@@ -13,7 +13,7 @@ import {
   type StoredEntry,
 } from '@cachekit/core'
 import type { Document, Filter, FindCursor } from 'mongodb'
-import { type ConnectionOptions, type EntryDocument, MongoConnection } from './connection.ts'
+import { type ConnectionOptions, type EntryDocument, MongoConnection, STRONG } from './connection.ts'
 import { isDuplicateKey, toErrorFields } from './errors.ts'
 import { ensureIndexes } from './schema.ts'
 
@@ -153,7 +153,7 @@ export class MongoDBBackend extends BaseBackend {
     } catch (error) {
       const errors = [(error as { writeErrors?: WriteError | WriteError[] }).writeErrors ?? []].flat()
       if (errors.length === 0) throw error
-      return errors.map(({ index, code, errmsg }) => ({ name: 'WriteError', message: errmsg ?? '', index, code }))
+      return errors.map(({ index, code }) => ({ name: 'MongoWriteError', message: '', index, code }))
     }
   }
 
@@ -275,13 +275,16 @@ export class MongoDBBackend extends BaseBackend {
     for await (const ids of this.#pages(prefix, LIVE, progress)) yield* ids
   }
 
-  /** The ids of the documents whose id starts with `prefix`, each page found anew. */
+  /** The ids of the documents whose id starts with `prefix`, each page found anew: a secondary could hide some of them. */
   async *#pages(prefix: string, filter: Document, progress: Progress): AsyncGenerator<string[]> {
     // Every prefix ends in ':', and ';' comes next.
     const end = `${prefix.slice(0, -1)};`
     for (let last: string | undefined = prefix; last !== undefined; ) {
       const page: { _id: string }[] = await this.#collection
-        .find({ _id: { $gt: last, $lt: end }, ...filter }, { ...PAGE, projection: { _id: 1 }, sort: { _id: 1 } })
+        .find(
+          { _id: { $gt: last, $lt: end }, ...filter },
+          { ...PAGE, ...STRONG, projection: { _id: 1 }, sort: { _id: 1 } },
+        )
         .limit(BATCH.keys)
         .toArray()
       progress()
@@ -298,7 +301,6 @@ export class MongoDBBackend extends BaseBackend {
 interface WriteError {
   readonly index: number
   readonly code: number
-  readonly errmsg?: string | undefined
 }
 
 /** Has the server answer a whole batch at once, as far as 16 MiB go: by itself it sends 101 documents at first. */

@@ -6,6 +6,7 @@ import { inspect } from 'node:util'
 import { type CacheBackend, CacheError } from '@cachekit/core'
 import { describeService, runScript, type Server, startServer } from '@cachekit/testing'
 import { Binary, type Collection, Decimal128, MongoClient, type MongoClientOptions } from 'mongodb'
+import { MongoClient as MongoClient6 } from 'mongodb6'
 import { MongoDBBackend, type MongoDBBackendOptions } from '../src/index.ts'
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -471,6 +472,21 @@ describeService('mongodb', () => {
       expect(get?.readConcern).toMatchObject({ level: 'majority' })
     })
 
+    test('may be one of another version of the driver', async () => {
+      const client = new MongoClient6(server.url)
+      opened.push(client)
+      const guest = open({ client })
+      await guest.setMany(range(200).map(key => [key, bytes(key), { ttl: 60_000 }]))
+      expect((await guest.getMany(range(200))).map(text)).toEqual(range(200))
+      expect(await guest.add('key-0', bytes('1'))).toBe(false)
+      expect(await guest.add('new', bytes('1'))).toBe(true)
+      expect(await guest.increment('new', 2)).toBe(3)
+      expect(await guest.compareAndSet('key-1', bytes('key-1'), bytes('2'))).toBe(true)
+      expect((await guest.getEntry('key-2'))?.ttl).toBeGreaterThan(50_000)
+      await guest.clear()
+      expect(await stored.countDocuments()).toBe(0)
+    })
+
     test('that is closed, or could not connect at first, is said to be of no use', async () => {
       const closed = bare(server.url)
       await closed.connect()
@@ -503,7 +519,7 @@ describeService('mongodb', () => {
   })
 
   test('eventual reads may go to secondaries and need no majority; writes do', async () => {
-    const eventual = open({ url: server.url, reads: 'eventual', clientOptions: { monitorCommands: true } })
+    const eventual = open({ url: server.url, reads: 'eventual' })
     await eventual.set('k', bytes('1'))
     expect(text(await eventual.get('k'))).toBe('1')
     expect(await eventual.increment('k')).toBe(2)
@@ -512,6 +528,9 @@ describeService('mongodb', () => {
     client.on('commandStarted', ({ command }) => commands.push(command))
     await open({ client, reads: 'eventual' }).get('k')
     expect(commands.at(-1)).toMatchObject({ find: 'cachekit', readConcern: { level: 'local' } })
+    // What a lagging secondary does not know of would be left.
+    await open({ client, reads: 'eventual' }).namespace('other').clear()
+    expect(commands.at(-1)).toMatchObject({ find: 'cachekit', readConcern: { level: 'majority' } })
   })
 
   test('options that do not fit are refused, and no password is printed', () => {
