@@ -1,3 +1,4 @@
+import * as os from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Db, MongoClient } from 'mongodb'
@@ -40,7 +41,9 @@ export const mongodb: ServiceDefinition = {
 }
 
 async function withAdmin<T>(url: string, use: (admin: Db) => Promise<T>): Promise<T> {
-  const client = new MongoClient(url, { serverSelectionTimeoutMS: 2000, connectTimeoutMS: 2000 })
+  // The driver would import its adapter dynamically, which Jest refuses.
+  const options = { serverSelectionTimeoutMS: 2000, connectTimeoutMS: 2000, runtimeAdapters: { os } }
+  const client = new MongoClient(url, options)
   try {
     return await use(client.db('admin'))
   } finally {

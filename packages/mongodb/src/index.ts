@@ -1,0 +1,1 @@
+export { MongoDBBackend, type MongoDBBackendOptions } from './mongodb-backend.ts'
