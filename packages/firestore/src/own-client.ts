@@ -1,0 +1,106 @@
+import { Firestore, type Settings } from '@google-cloud/firestore'
+import { HIDDEN, Status } from './errors.ts'
+
+/** How much longer than a call of the backend, in milliseconds, the calls of gRPC live that it made. */
+const GRACE = 100
+
+/** What is used of a call of @grpc/grpc-js, which the driver does not hand out. */
+interface GrpcCall {
+  start(metadata: unknown, listener: Listener): void
+  cancelWithStatus(status: number, details: string): void
+}
+interface Listener {
+  onReceiveMessage(message: unknown): void
+  onReceiveStatus(status: { readonly code: number }): void
+}
+interface Invocation {
+  readonly callOptions: object
+}
+
+/**
+ * A `Firestore` of ours. The driver keeps calls alive for minutes, sends them again, and lets nobody cancel them; so this
+ * takes part in each call of gRPC: none outlives the backend's timeout, none is sent again, and `end()` ends them all.
+ */
+export class OwnClient {
+  readonly firestore: Firestore
+  readonly #calls = new Set<GrpcCall>()
+  readonly #pending = new Set<Promise<unknown>>()
+  readonly #lifetime: number
+  /** When the server was last heard of, in monotonic milliseconds. */
+  #heard = performance.now()
+  #ended = false
+
+  /** @param timeout Milliseconds that a call of the backend has. */
+  constructor(settings: Settings, timeout: number) {
+    this.#lifetime = timeout + GRACE
+    this.firestore = new Firestore({
+      ...settings,
+      grpcOptions: {
+        // After an outage the next attempt to connect must not be far. The driver lets two minutes pass.
+        'grpc.initial_reconnect_backoff_ms': 50,
+        'grpc.max_reconnect_backoff_ms': 500,
+        ...settings.grpcOptions,
+        'grpc.enable_retries': 0,
+        'grpc.callInvocationTransformer': (invocation: Invocation) => this.#withInterceptor(invocation),
+      },
+    })
+  }
+
+  /** Milliseconds since the server answered anything. */
+  get silence(): number {
+    return performance.now() - this.#heard
+  }
+
+  async run<T>(call: (firestore: Firestore) => Promise<T>): Promise<T> {
+    const answer = call(this.firestore)
+    this.#pending.add(answer)
+    try {
+      return await answer
+    } finally {
+      this.#pending.delete(answer)
+    }
+  }
+
+  /** Ends all calls under way, then the connections. */
+  async end(): Promise<void> {
+    this.#ended = true
+    for (const call of this.#calls) cancel(call)
+    // A call that starts after `terminate()` would be an unhandled rejection of the driver.
+    while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
+    await this.firestore.terminate()
+  }
+
+  #withInterceptor(invocation: Invocation): Invocation {
+    const intercept = (options: object, next: (options: object) => GrpcCall): GrpcCall => {
+      const call = next({ ...options, deadline: Date.now() + this.#lifetime })
+      const start = call.start.bind(call)
+      call.start = (metadata, listener) => start(metadata, this.#listener(call, listener))
+      this.#calls.add(call)
+      if (this.#ended) process.nextTick(cancel, call)
+      return call
+    }
+    return { ...invocation, callOptions: { ...invocation.callOptions, interceptors: [intercept] } }
+  }
+
+  #listener(call: GrpcCall, listener: Listener): Listener {
+    return {
+      ...listener,
+      onReceiveMessage: message => {
+        this.#heard = performance.now()
+        listener.onReceiveMessage(message)
+      },
+      onReceiveStatus: status => {
+        this.#calls.delete(call)
+        if (!MADE_HERE.has(status.code)) this.#heard = performance.now()
+        listener.onReceiveStatus(status.code === 0 ? status : { ...status, code: status.code + HIDDEN })
+      },
+    }
+  }
+}
+
+/** A status that gRPC itself may have made, so that it is no sign of life of the server. */
+const MADE_HERE: ReadonlySet<number> = new Set([Status.CANCELLED, Status.DEADLINE_EXCEEDED, Status.UNAVAILABLE])
+
+function cancel(call: GrpcCall): void {
+  call.cancelWithStatus(Status.CANCELLED, 'the client was closed')
+}
