@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type BackendOptions,
   type BackendSupports,
   BaseBackend,
   type CacheErrorFields,
+  type Deadline,
   describeArgument,
   invalidArgument,
   isCacheError,
@@ -20,6 +22,7 @@ import {
   idOf,
   idRange,
   maxValueBytes,
+  messageBytes,
   toChange,
   toEntry,
   toFields,
@@ -40,8 +43,8 @@ const SUPPORTS: Omit<BackendSupports, 'maxValueBytes'> = {
   iteration: true,
 }
 
-/** How many documents, and about how many bytes of values, go into one request; 10 MiB is the most that Firestore takes. */
-const BATCH = { keys: 250, bytes: 4 * 1024 * 1024 }
+/** How many documents, and about how many bytes, go into one request. Firestore takes 10 MiB, its emulator 4. */
+const BATCH = { keys: 250, bytes: 2 * 1024 * 1024 }
 
 /** A write to a document was refused because of what is there, or is not. */
 const CONFLICTS: ReadonlySet<number | undefined> = new Set([
@@ -54,6 +57,8 @@ const CONFLICTS: ReadonlySet<number | undefined> = new Set([
 export class FirestoreBackend extends BaseBackend {
   readonly #connection: FirestoreConnection
   readonly #collection: string
+  /** The last increment of each counter that is under way. */
+  readonly #increments = new Map<string, Promise<number>>()
 
   /** @throws `CACHE_INVALID_ARGUMENT` for an option that is not what it should be. Does no I/O. */
   constructor(options: FirestoreBackendOptions = {}) {
@@ -114,7 +119,7 @@ export class FirestoreBackend extends BaseBackend {
     progress: Progress,
   ): Promise<void> {
     const byId = new Map(entries)
-    const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
+    const size = (id: string): number => messageBytes(id, byId.get(id) as NewEntry)
     await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, batch =>
       this.#write(batch, (transaction, document, id) =>
         transaction.set(document, toFields(id, byId.get(id) as NewEntry)),
@@ -146,6 +151,25 @@ export class FirestoreBackend extends BaseBackend {
     }
   }
 
+  /** Increments of one counter take turns: those of one process would only make each other start again. */
+  protected override _increment(id: string, by: number, deadline: Deadline, progress: Progress): Promise<number> {
+    const before = this.#increments.get(id)
+    const sum = this.#after(before, progress).then(() => super._increment(id, by, deadline, progress))
+    this.#increments.set(id, sum)
+    const forget = (): void => {
+      if (this.#increments.get(id) === sum) this.#increments.delete(id)
+    }
+    sum.then(forget, forget)
+    return sum
+  }
+
+  /** Waits for a call to end, or for as long as somebody can have waited for it. */
+  async #after(call: Promise<unknown> | undefined, progress: Progress): Promise<void> {
+    if (call === undefined) return
+    await Promise.race([call, sleep(this.timeout, undefined, { ref: false })]).catch(() => {})
+    progress()
+  }
+
   protected override async _delete(id: string, progress: Progress): Promise<boolean> {
     try {
       return await super._delete(id, progress)
@@ -173,7 +197,7 @@ export class FirestoreBackend extends BaseBackend {
 
   protected override async *_keys(prefix: string, progress: Progress): AsyncGenerator<string> {
     for await (const page of this.#pages(prefix, ['id', 'longId', 'expiresAt'], progress)) {
-      for (const snapshot of page) if (this.#isLive(snapshot)) yield idOf(snapshot)
+      for (const snapshot of page) if (unlessCorrupt(() => this.#isLive(snapshot))) yield idOf(snapshot)
     }
   }
 

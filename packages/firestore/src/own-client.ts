@@ -10,19 +10,27 @@ interface GrpcCall {
   cancelWithStatus(status: number, details: string): void
 }
 interface Listener {
+  onReceiveMetadata(metadata: unknown): void
   onReceiveMessage(message: unknown): void
-  onReceiveStatus(status: { readonly code: number }): void
+  onReceiveStatus(status: GrpcStatus): void
+}
+interface GrpcStatus {
+  readonly code: number
+  readonly metadata: unknown
 }
 interface Invocation {
   readonly callOptions: object
 }
+
+/** A status that gRPC itself may have made, so that it is no sign of life of the server. */
+const MADE_HERE: ReadonlySet<number> = new Set([Status.CANCELLED, Status.DEADLINE_EXCEEDED, Status.UNAVAILABLE])
 
 /**
  * A `Firestore` of ours. The driver keeps calls alive for minutes, sends them again, and lets nobody cancel them; so this
  * takes part in each call of gRPC: none outlives the backend's timeout, none is sent again, and `end()` ends them all.
  */
 export class OwnClient {
-  readonly firestore: Firestore
+  readonly #firestore: Firestore
   readonly #calls = new Set<GrpcCall>()
   readonly #pending = new Set<Promise<unknown>>()
   readonly #lifetime: number
@@ -33,7 +41,7 @@ export class OwnClient {
   /** @param timeout Milliseconds that a call of the backend has. */
   constructor(settings: Settings, timeout: number) {
     this.#lifetime = timeout + GRACE
-    this.firestore = new Firestore({
+    this.#firestore = new Firestore({
       ...settings,
       grpcOptions: {
         // After an outage the next attempt to connect must not be far. The driver lets two minutes pass.
@@ -41,7 +49,7 @@ export class OwnClient {
         'grpc.max_reconnect_backoff_ms': 500,
         ...settings.grpcOptions,
         'grpc.enable_retries': 0,
-        'grpc.callInvocationTransformer': (invocation: Invocation) => this.#withInterceptor(invocation),
+        'grpc.callInvocationTransformer': (invocation: Invocation) => this.#intercepted(invocation),
       },
     })
   }
@@ -52,7 +60,7 @@ export class OwnClient {
   }
 
   async run<T>(call: (firestore: Firestore) => Promise<T>): Promise<T> {
-    const answer = call(this.firestore)
+    const answer = call(this.#firestore)
     this.#pending.add(answer)
     try {
       return await answer
@@ -65,12 +73,12 @@ export class OwnClient {
   async end(): Promise<void> {
     this.#ended = true
     for (const call of this.#calls) cancel(call)
-    // A call that starts after `terminate()` would be an unhandled rejection of the driver.
+    // A call that the driver starts after `terminate()` would be an unhandled rejection.
     while (this.#pending.size > 0) await Promise.allSettled(this.#pending)
-    await this.firestore.terminate()
+    await this.#firestore.terminate()
   }
 
-  #withInterceptor(invocation: Invocation): Invocation {
+  #intercepted(invocation: Invocation): Invocation {
     const intercept = (options: object, next: (options: object) => GrpcCall): GrpcCall => {
       const call = next({ ...options, deadline: Date.now() + this.#lifetime })
       const start = call.start.bind(call)
@@ -83,8 +91,12 @@ export class OwnClient {
   }
 
   #listener(call: GrpcCall, listener: Listener): Listener {
+    let answering = false
     return {
-      ...listener,
+      onReceiveMetadata: metadata => {
+        answering = true
+        listener.onReceiveMetadata(metadata)
+      },
       onReceiveMessage: message => {
         this.#heard = performance.now()
         listener.onReceiveMessage(message)
@@ -92,14 +104,14 @@ export class OwnClient {
       onReceiveStatus: status => {
         this.#calls.delete(call)
         if (!MADE_HERE.has(status.code)) this.#heard = performance.now()
-        listener.onReceiveStatus(status.code === 0 ? status : { ...status, code: status.code + HIDDEN })
+        if (status.code === 0) return listener.onReceiveStatus(status)
+        // A read that fails before an answer has begun is sent again, after two seconds.
+        if (!answering) listener.onReceiveMetadata(status.metadata)
+        listener.onReceiveStatus({ ...status, code: status.code + HIDDEN })
       },
     }
   }
 }
-
-/** A status that gRPC itself may have made, so that it is no sign of life of the server. */
-const MADE_HERE: ReadonlySet<number> = new Set([Status.CANCELLED, Status.DEADLINE_EXCEEDED, Status.UNAVAILABLE])
 
 function cancel(call: GrpcCall): void {
   call.cancelWithStatus(Status.CANCELLED, 'the client was closed')

@@ -23,8 +23,10 @@ export interface FirestoreEntry extends StoredEntry {
 const MAX_DOCUMENT_BYTES = 1024 * 1024
 /** Of a longer string an index has the first 1,500 bytes only. */
 const MAX_INDEXED_BYTES = 1499
-/** The longest physical id of core: 900 bytes of namespaces, a `@`, and a key of 8 KiB. */
+/** Of the longest physical id of core: 900 bytes of namespaces, a `@`, and a key of 8 KiB. */
 const MAX_ID_BYTES = 900 + 1 + 8192
+/** Of what `fitId` makes of it: the namespaces, `@#`, and a hash in base64. */
+const FITTED_ID_BYTES = 900 + 2 + 43
 const NAME_BYTES = 64
 
 /**
@@ -36,10 +38,7 @@ export function maxValueBytes(collection: string): number {
   const field = (name: string, bytes: number): number => text(name.length) + bytes
   const documentName = text(Buffer.byteLength(collection)) + text(NAME_BYTES) + 16
   const others =
-    field('id', text(MAX_INDEXED_BYTES)) +
-    field('longId', text(MAX_ID_BYTES)) +
-    field('expiresAt', 8) +
-    field('value', 0)
+    field('id', text(FITTED_ID_BYTES)) + field('longId', text(MAX_ID_BYTES)) + field('expiresAt', 8) + field('value', 0)
   return MAX_DOCUMENT_BYTES - documentName - 32 - others
 }
 
@@ -56,6 +55,11 @@ export function toFields(id: string, { value, expiresAt }: NewEntry): Fields {
     value,
     expiresAt: toTimestamp(expiresAt),
   }
+}
+
+/** About how many bytes a request has for this entry, rather too many. */
+export function messageBytes(id: string, { value }: NewEntry): number {
+  return value.byteLength + 2 * Buffer.byteLength(id) + 512
 }
 
 /** What changes when the entry of a document is replaced. */
