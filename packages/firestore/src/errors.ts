@@ -118,7 +118,7 @@ function meaningOf(error: VendorError): Meaning {
 
 /** Errors of the authentication library carry whole requests, with the tokens in them. */
 function withoutDetails(error: VendorError): Error {
-  const message = error.message.replace(/^1(\d\d) undefined: /, '')
+  const message = error.message.replace(/^1(\d\d) undefined/, (_, code) => `${Number(code)} ${nameOf(Number(code))}`)
   const copy = new Error(message)
   const frames = /\n {4}at .*$/s.exec(error.stack ?? '')?.[0]
   Object.defineProperties(copy, {
@@ -127,6 +127,10 @@ function withoutDetails(error: VendorError): Error {
   })
   const code = statusOf(error) ?? error.code
   return code === undefined ? copy : Object.assign(copy, { code })
+}
+
+function nameOf(status: number): string {
+  return Object.entries(Status).find(([, code]) => code === status)?.[0] ?? 'UNKNOWN'
 }
 
 function isVendorError(error: unknown): error is VendorError {
