@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describeService } from '@cachekit/testing'
+import { describeService, type Service, type ServiceName } from '@cachekit/testing'
 
 const root = join(__dirname, '../..')
 /** Below this folder, so that the snippets find the packages. */
@@ -12,13 +12,26 @@ const folder = join(__dirname, '../.snippets')
 const TIMEOUT = 120_000
 const BLOCK = /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$/gm
 
-const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis}/README.md'], { cwd: root }).sort()
+/** By which variables the snippets find their store. */
+const environments: Readonly<Record<string, (server: Service) => Record<string, string>>> = {
+  firestore: ({ host, port }) => ({
+    FIRESTORE_EMULATOR_HOST: `${host}:${port}`,
+    GOOGLE_CLOUD_PROJECT: 'snippets',
+    METADATA_SERVER_DETECTION: 'none',
+  }),
+  redis: ({ url }) => ({ REDIS_URL: url }),
+}
+
+const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,firestore,memory,redis}/README.md'], {
+  cwd: root,
+}).sort()
 const snippets = documents.flatMap(document => {
   const text = readFileSync(join(root, document), 'utf8')
   return Array.from(text.matchAll(BLOCK), ([, given = '', code = ''], index) => {
     const file = join(folder, `${document.replaceAll(/[/.]/g, '-')}-${index + 1}.mts`)
     // Imports come first wherever they stand; the snippet is a module also if it has none.
-    return { title: `${document}, snippet ${index + 1}`, file, code: `${given}\n${code}\nexport {}\n` }
+    const store = Object.keys(environments).find(name => code.includes(`@cachekit/${name}`)) ?? 'redis'
+    return { title: `${document}, snippet ${index + 1}`, store, file, code: `${given}\n${code}\nexport {}\n` }
   })
 })
 
@@ -45,13 +58,14 @@ test(
   TIMEOUT,
 )
 
-describeService('redis', ({ url }) => {
-  test.each(snippets)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
+for (const [store, environment] of Object.entries(environments)) {
+  describeService(store as ServiceName, server => {
+    const own = snippets.filter(snippet => snippet.store === store)
+    test.each(own)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
 
-  beforeAll(() => {
-    process.env.REDIS_URL = url
+    beforeAll(() => Object.assign(process.env, environment(server)))
   })
-})
+}
 
 /** Fails with what the command printed. */
 function run(command: string, ...options: string[]): void {

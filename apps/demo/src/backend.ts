@@ -1,4 +1,5 @@
 import type { CacheBackend } from '@cachekit/core'
+import { FirestoreBackend } from '@cachekit/firestore'
 import { InMemoryBackend } from '@cachekit/memory'
 import { RedisBackend } from '@cachekit/redis'
 
@@ -10,6 +11,12 @@ const namespace = 'cachekit-demo'
  */
 const stores = {
   memory: { create: () => new InMemoryBackend({ namespace }) },
+  /** The emulator. */
+  firestore: {
+    url: 'http://127.0.0.1:8080',
+    create: url =>
+      new FirestoreBackend({ namespace, projectId: namespace, clientOptions: { host: new URL(url).host, ssl: false } }),
+  },
   redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
 } satisfies Record<string, Store>
 

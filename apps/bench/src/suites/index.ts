@@ -1,9 +1,10 @@
 import type { Contestant, Suite } from '../suite.ts'
+import { firestore, firestoreBytes } from './firestore.ts'
 import { memory, memoryIsolated } from './memory.ts'
 import { redis, redisBytes } from './redis.ts'
 
 /** Another store is one more file in this folder, and its suites in this list. */
-export const suites: readonly Suite[] = [memory, memoryIsolated, redis, redisBytes]
+export const suites: readonly Suite[] = [memory, memoryIsolated, redis, redisBytes, firestore, firestoreBytes]
 
 export function suiteNamed(name: string): Suite {
   const suite = suites.find(one => one.name === name)
