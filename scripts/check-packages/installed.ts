@@ -9,7 +9,7 @@ import type { PublishedPackage } from './published-packages.ts'
 /** What each package may bring besides core: the driver of its store, and what the driver brings. */
 const drivers: Readonly<Record<string, readonly string[]>> = {
   '@cachekit/core': [],
-  '@cachekit/firestore': ['@google-cloud/firestore'],
+  '@cachekit/firestore': ['@google-cloud/firestore', 'google-auth-library'],
   '@cachekit/memory': [],
   '@cachekit/redis': ['ioredis'],
 }

@@ -16,7 +16,7 @@ export interface ConnectionOptions {
   readonly projectId?: string | undefined
   /** Default: `'(default)'`. */
   readonly databaseId?: string | undefined
-  /** Further options for the constructor of `Firestore`: `host`, `ssl`, `keyFilename`, `credentials`. */
+  /** Further options for the constructor of `Firestore`: `auth`, `credentials`, `host`, `ssl`. */
   readonly clientOptions?: Settings | undefined
 }
 
@@ -43,6 +43,15 @@ export class FirestoreConnection {
     this.#passed = passedClient(options)
     this.#settings = clientSettings(options)
     if (this.#passed === undefined) this.#own = this.#create()
+  }
+
+  /** Finds out who we are, and asks Firestore for a document that is not there: an answer is all that this is about. */
+  async open(ask: (client: FirestoreClient) => Promise<unknown>): Promise<void> {
+    if (this.#passed === undefined) {
+      this.#own ??= this.#create()
+      await this.#own.logIn()
+    }
+    await this.run(ask)
   }
 
   /** Runs what one call of the driver does. */
@@ -84,7 +93,9 @@ export class FirestoreConnection {
   /** Frees what is ours. */
   async close(): Promise<void> {
     this.#closed = true
-    await this.#own?.end()
+    // A call that the driver does not let go of must not hold up the end.
+    if (this.#own !== undefined)
+      await Promise.race([this.#own.end(), sleep(this.#timeout / 2, undefined, { ref: false })])
   }
 
   #create(): OwnClient {

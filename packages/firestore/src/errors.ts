@@ -72,8 +72,8 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
 /** What gRPC says when it sent nothing. */
 const NOT_SENT = /No connection established|Name resolution failed|Failed to connect/
 
-/** What the authentication library says when it finds no credentials, or no project that belongs to them. */
-const NO_CREDENTIALS = /Could not load the default credentials|Unable to detect a Project Id/
+/** What the authentication library says when no project belongs to the credentials. */
+const NO_PROJECT = /Unable to detect a Project Id/
 
 interface VendorError {
   readonly name: string
@@ -97,11 +97,10 @@ export function statusOf(error: unknown): number | undefined {
 function meaningOf(error: VendorError): Meaning {
   const status = statusOf(error)
   if (status === undefined) {
-    if (NO_CREDENTIALS.test(error.message)) {
+    if (NO_PROJECT.test(error.message)) {
       return {
         code: 'CACHE_BACKEND_FAILED',
-        message:
-          'there are no credentials for Firestore, or no projectId: pass them, or set GOOGLE_APPLICATION_CREDENTIALS',
+        message: 'the credentials for Firestore name no project: pass projectId, or set GOOGLE_CLOUD_PROJECT',
         outcome: 'not-applied',
       }
     }
@@ -117,7 +116,7 @@ function meaningOf(error: VendorError): Meaning {
 }
 
 /** Errors of the authentication library carry whole requests, with the tokens in them. */
-function withoutDetails(error: VendorError): Error {
+export function withoutDetails(error: VendorError): Error {
   const message = error.message.replace(/^1(\d\d) undefined/, (_, code) => `${Number(code)} ${nameOf(Number(code))}`)
   const copy = new Error(message)
   const frames = /\n {4}at .*$/s.exec(error.stack ?? '')?.[0]

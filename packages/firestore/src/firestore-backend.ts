@@ -69,9 +69,8 @@ export class FirestoreBackend extends BaseBackend {
     this.#connection = new FirestoreConnection(options, this.timeout, () => this.disconnected())
   }
 
-  /** Reads a document that is not there: whether Firestore answers us is all that this is about. */
-  protected override async _open(): Promise<void> {
-    await this.#read([''], [])
+  protected override _open(): Promise<void> {
+    return this.#connection.open(client => client.getAll(this.#document(client, '')))
   }
 
   protected override _close(): Promise<void> {

@@ -1,5 +1,10 @@
+import { CacheError } from '@cachekit/core'
 import { Firestore, type Settings } from '@google-cloud/firestore'
-import { HIDDEN, Status } from './errors.ts'
+import { GoogleAuth, type GoogleAuthOptions } from 'google-auth-library'
+import { HIDDEN, Status, withoutDetails } from './errors.ts'
+
+/** https://developers.google.com/identity/protocols/oauth2/scopes#firestore */
+const SCOPES = ['https://www.googleapis.com/auth/cloud-platform', 'https://www.googleapis.com/auth/datastore']
 
 /** How much longer than a call of the backend, in milliseconds, the calls of gRPC live that it made. */
 const GRACE = 100
@@ -31,6 +36,8 @@ const MADE_HERE: ReadonlySet<number> = new Set([Status.CANCELLED, Status.DEADLIN
  */
 export class OwnClient {
   readonly #firestore: Firestore
+  /** Where credentials come from; an emulator needs none. */
+  readonly #auth: GoogleAuth | undefined
   readonly #calls = new Set<GrpcCall>()
   readonly #pending = new Set<Promise<unknown>>()
   readonly #lifetime: number
@@ -41,8 +48,14 @@ export class OwnClient {
   /** @param timeout Milliseconds that a call of the backend has. */
   constructor(settings: Settings, timeout: number) {
     this.#lifetime = timeout + GRACE
+    const { projectId, credentials, keyFilename, ssl } = settings
+    const emulator = ssl === false || process.env.FIRESTORE_EMULATOR_HOST !== undefined
+    if (!emulator)
+      this.#auth =
+        settings.auth ?? new GoogleAuth({ scopes: SCOPES, projectId, credentials, keyFilename } as GoogleAuthOptions)
     this.#firestore = new Firestore({
       ...settings,
+      ...(this.#auth && { auth: this.#auth }),
       grpcOptions: {
         // After an outage the next attempt to connect must not be far. The driver lets two minutes pass.
         'grpc.initial_reconnect_backoff_ms': 50,
@@ -57,6 +70,22 @@ export class OwnClient {
   /** Milliseconds since the server answered anything. */
   get silence(): number {
     return performance.now() - this.#heard
+  }
+
+  /** Finds the credentials. Where there are none, the driver would end the process by an unhandled rejection. */
+  async logIn(): Promise<void> {
+    try {
+      await this.#auth?.getClient()
+    } catch (error) {
+      throw new CacheError({
+        code: 'CACHE_BACKEND_FAILED',
+        message:
+          'there are no usable credentials for Firestore: give the machine an account, or name a key file in ' +
+          'GOOGLE_APPLICATION_CREDENTIALS',
+        outcome: 'not-applied',
+        cause: withoutDetails(error as Error),
+      })
+    }
   }
 
   async run<T>(call: (firestore: Firestore) => Promise<T>): Promise<T> {

@@ -397,6 +397,19 @@ describeService('firestore', server => {
     }, 60_000)
   })
 
+  test('without credentials every call says so, and the process lives on', async () => {
+    const { stdout } = await runScript(join(__dirname, 'fixtures/without-credentials.ts'))
+    const errors = stdout
+      .trim()
+      .split('\n')
+      .map(line => JSON.parse(line))
+    expect(errors).toHaveLength(9)
+    for (const error of errors) expect(error).toMatchObject({ code: 'CACHE_BACKEND_FAILED' })
+    expect(errors.map(({ outcome }) => outcome).filter(Boolean)).toEqual(Array(3).fill('not-applied'))
+    expect(stdout).toContain('GOOGLE_APPLICATION_CREDENTIALS')
+    expect(stdout).not.toContain('the-secret-key')
+  }, 30_000)
+
   describe('a client that is passed in', () => {
     test('is used, and not terminated', async () => {
       const guest = new FirestoreBackend({ client: firestore })
