@@ -43,8 +43,10 @@ const SUPPORTS: Omit<BackendSupports, 'maxValueBytes'> = {
   iteration: true,
 }
 
-/** How many documents, and about how many bytes, go into one request. Firestore takes 10 MiB, its emulator 4. */
+/** How many documents one request writes, and in about how many bytes. Firestore takes 10 MiB, its emulator 4. */
 const BATCH = { keys: 250, bytes: 2 * 1024 * 1024 }
+/** How many documents one request reads: they may have a mebibyte each, and come within the timeout or not at all. */
+const READ_BATCH = { keys: 100 }
 
 /** A write to a document was refused because of what is there, or is not. */
 const CONFLICTS: ReadonlySet<number | undefined> = new Set([
@@ -101,7 +103,7 @@ export class FirestoreBackend extends BaseBackend {
     progress: Progress,
   ): Promise<readonly (StoredEntry | undefined)[]> {
     const entries = new Array<StoredEntry | undefined>(ids.length)
-    await this.inBatches(ids, BATCH, progress, async (batch, _failed, start) => {
+    await this.inBatches(ids, READ_BATCH, progress, async (batch, _failed, start) => {
       for (const [index, snapshot] of (await this.#read(batch)).entries()) {
         entries[start + index] = unlessCorrupt(() => toEntry(snapshot))
       }

@@ -48,11 +48,7 @@ export class OwnClient {
   /** @param timeout Milliseconds that a call of the backend has. */
   constructor(settings: Settings, timeout: number) {
     this.#lifetime = timeout + GRACE
-    const { projectId, credentials, keyFilename, ssl } = settings
-    const emulator = ssl === false || process.env.FIRESTORE_EMULATOR_HOST !== undefined
-    if (!emulator)
-      this.#auth =
-        settings.auth ?? new GoogleAuth({ scopes: SCOPES, projectId, credentials, keyFilename } as GoogleAuthOptions)
+    this.#auth = authOf(settings)
     this.#firestore = new Firestore({
       ...settings,
       ...(this.#auth && { auth: this.#auth }),
@@ -140,6 +136,11 @@ export class OwnClient {
       },
     }
   }
+}
+
+function authOf({ auth, projectId, credentials, keyFilename, ssl }: Settings): GoogleAuth | undefined {
+  if (ssl === false || process.env.FIRESTORE_EMULATOR_HOST) return undefined
+  return auth ?? new GoogleAuth({ scopes: SCOPES, projectId, credentials, keyFilename } as GoogleAuthOptions)
 }
 
 function cancel(call: GrpcCall): void {

@@ -1,5 +1,6 @@
 // How an entry is kept: one document, whose name is the SHA-256 of the entry's physical id.
 import { createHash } from 'node:crypto'
+import { isUint8Array } from 'node:util/types'
 import { CacheError, fitId, type NewEntry, type StoredEntry } from '@cachekit/core'
 import type { Snapshot, Timestamp } from './client.ts'
 
@@ -71,7 +72,7 @@ export function toChange({ value, expiresAt }: NewEntry): Pick<Fields, 'value' |
 export function toEntry(snapshot: Snapshot): FirestoreEntry | undefined {
   if (!snapshot.exists) return undefined
   const value = snapshot.get('value')
-  if (!(value instanceof Uint8Array)) throw corrupt()
+  if (!isUint8Array(value)) throw corrupt()
   return { value, expiresAt: deadlineOf(snapshot), updateTime: snapshot.updateTime as Timestamp }
 }
 
