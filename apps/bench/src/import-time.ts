@@ -9,6 +9,7 @@ const BUDGET = 10
 
 const packages = [
   '@cachekit/core',
+  '@cachekit/firestore',
   '@cachekit/memory',
   '@cachekit/redis',
   '@cachekit/memcached',

@@ -25,9 +25,16 @@ export const firestore: ServiceDefinition = {
   programArgs: port => ['--host=127.0.0.1', `--port=${port}`],
   containerCommand: port => ['gcloud', 'emulators', 'firestore', 'start', `--host-port=0.0.0.0:${port}`],
 
+  // It listens before it serves: the first request of each kind takes a fresh emulator a second or more.
   async version(url) {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2000) })
-    if (!response.ok) throw new Error(`${url} answers ${response.status}`)
+    const documents = `${url}/v1/projects/warm-up/databases/(default)/documents`
+    const options = { headers: { authorization: 'Bearer owner' }, signal: AbortSignal.timeout(5000) }
+    const body = JSON.stringify({ writes: [] })
+    const answers = [
+      await fetch(`${documents}/a/b`, options),
+      await fetch(`${documents}:commit`, { ...options, method: 'POST', body }),
+    ]
+    for (const { status } of answers) if (status !== 200 && status !== 404) throw new Error(`${url} answers ${status}`)
     return undefined
   },
 }

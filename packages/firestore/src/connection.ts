@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { CacheError, describeArgument, invalidArgument } from '@cachekit/core'
+import type { Settings } from '@google-cloud/firestore'
+import type { FirestoreClient, Transaction } from './client.ts'
+import { Status, statusOf } from './errors.ts'
+import { OwnClient } from './own-client.ts'
+
+/** How to reach Firestore: a client, or what makes one. */
+export interface ConnectionOptions {
+  /**
+   * A `Firestore` of yours, of any copy of the driver: `getFirestore()` of firebase-admin is one. It is never terminated.
+   * It sends writes again after a lost connection, as the driver does: see "Limits" in the README.
+   */
+  readonly client?: FirestoreClient | undefined
+  /** The Google Cloud project. Default: that of the credentials, or what `GOOGLE_CLOUD_PROJECT` says. */
+  readonly projectId?: string | undefined
+  /** Default: `'(default)'`. */
+  readonly databaseId?: string | undefined
+  /** Further options for the constructor of `Firestore`: `auth`, `credentials`, `host`, `ssl`. */
+  readonly clientOptions?: Settings | undefined
+}
+
+/** Milliseconds before a write that met other writers is sent again, at first and at most. */
+const BACKOFF = { first: 10, most: 200 }
+
+/** The connection of a backend. A client of ours from which nothing is heard any more is replaced by a new one. */
+export class FirestoreConnection {
+  readonly #passed: FirestoreClient | undefined
+  readonly #settings: Settings
+  readonly #timeout: number
+  readonly #onLost: () => void
+  #own: OwnClient | undefined
+  #closed = false
+
+  /**
+   * @param timeout Milliseconds that a call of the backend has.
+   * @param onLost Called when a client of ours has been given up.
+   * @throws `CACHE_INVALID_ARGUMENT` for options that do not fit. Does no I/O.
+   */
+  constructor(options: ConnectionOptions, timeout: number, onLost: () => void) {
+    this.#timeout = timeout
+    this.#onLost = onLost
+    this.#passed = passedClient(options)
+    this.#settings = clientSettings(options)
+    if (this.#passed === undefined) this.#own = this.#create()
+  }
+
+  /** Finds out who we are, and asks Firestore for a document that is not there: an answer is all that this is about. */
+  async open(ask: (client: FirestoreClient) => Promise<unknown>): Promise<void> {
+    if (this.#passed === undefined) {
+      this.#own ??= this.#create()
+      await this.#own.logIn()
+    }
+    await this.run(ask)
+  }
+
+  /** Runs what one call of the driver does. */
+  async run<T>(call: (client: FirestoreClient) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new CacheError({ code: 'CACHE_CLOSED', message: 'The connection was closed.' })
+    if (this.#passed !== undefined) return call(this.#passed)
+    this.#own ??= this.#create()
+    return this.#own.run(call)
+  }
+
+  /**
+   * Applies all writes of `write` or none. Those that met other writers (ABORTED: nothing was applied) are sent again,
+   * for as long as a call may take. A transaction without reads is a single request, and the only one that the driver
+   * can be kept from sending again.
+   */
+  async commit(write: (transaction: Transaction, client: FirestoreClient) => void): Promise<void> {
+    const end = performance.now() + this.#timeout
+    for (let delay = BACKOFF.first; ; delay = Math.min(2 * delay, BACKOFF.most)) {
+      try {
+        return await this.run(client =>
+          client.runTransaction(async transaction => write(transaction, client), { maxAttempts: 1 }),
+        )
+      } catch (error) {
+        if (statusOf(error) !== Status.ABORTED || performance.now() + delay > end) throw error
+      }
+      await sleep(delay * (0.5 + Math.random() / 2))
+    }
+  }
+
+  /** Some call got no answer. If nobody did in that time, the connection is taken for dead. */
+  timedOut(): void {
+    if (this.#own === undefined || this.#own.silence < this.#timeout / 2) return
+    const silent = this.#own
+    this.#own = undefined
+    this.#onLost()
+    silent.end().catch(() => {})
+  }
+
+  /** Frees what is ours. */
+  async close(): Promise<void> {
+    this.#closed = true
+    // A call that the driver does not let go of must not hold up the end.
+    if (this.#own !== undefined)
+      await Promise.race([this.#own.end(), sleep(this.#timeout / 2, undefined, { ref: false })])
+  }
+
+  #create(): OwnClient {
+    return new OwnClient(this.#settings, this.#timeout)
+  }
+}
+
+function passedClient({
+  client,
+  projectId,
+  databaseId,
+  clientOptions,
+}: ConnectionOptions): FirestoreClient | undefined {
+  if (client === undefined) return undefined
+  if (projectId !== undefined || databaseId !== undefined || clientOptions !== undefined) {
+    throw invalidArgument(
+      'Pass client alone, without projectId, databaseId and clientOptions: it is already configured.',
+    )
+  }
+  if (
+    typeof client !== 'object' ||
+    typeof client?.runTransaction !== 'function' ||
+    typeof client.getAll !== 'function'
+  ) {
+    throw invalidArgument('client must be a Firestore of @google-cloud/firestore or firebase-admin.')
+  }
+  return client
+}
+
+function clientSettings({ projectId, databaseId, clientOptions = {} }: ConnectionOptions): Settings {
+  for (const [name, value] of Object.entries({ projectId, databaseId })) {
+    if (value !== undefined && (typeof value !== 'string' || value === '')) {
+      throw invalidArgument(`${name} must be a non-empty string, not ${describeArgument(value)}.`)
+    }
+  }
+  if (typeof clientOptions !== 'object' || clientOptions === null)
+    throw invalidArgument('clientOptions must be an object.')
+  if (clientOptions.preferRest) {
+    throw invalidArgument('clientOptions must not ask for preferRest: CacheKit speaks to Firestore by gRPC.')
+  }
+  return {
+    ...clientOptions,
+    ...(projectId !== undefined && { projectId }),
+    ...(databaseId !== undefined && { databaseId }),
+    preferRest: false,
+  }
+}

@@ -1,0 +1,338 @@
+import { once } from 'node:events'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type CacheBackend, CacheError, createCache } from '@cachekit/core'
+import { describeService, FaultProxy, runScript, type Server, startServer } from '@cachekit/testing'
+import { type DocumentReference, Firestore } from '@google-cloud/firestore'
+import { FirestoreBackend, type FirestoreBackendOptions } from '../src/index.ts'
+
+// Or else the driver looks for a server of Google Cloud's own machines.
+process.env.METADATA_SERVER_DETECTION = 'none'
+
+// Jest fails a case during which a rejection is unhandled or an exception is not caught.
+
+const timeout = 1000
+/** When a call must have settled at the latest. */
+const limit = 1.2 * timeout
+/** How soon after an outage a backend must serve again. */
+const recovery = 2000
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
+const text = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value)
+const range = (length: number): string[] => Array.from({ length }, (_, index) => `key-${index}`)
+
+const opened: { close(): Promise<unknown> }[] = []
+afterEach(async () => {
+  for (const each of opened.splice(0).reverse()) await each.close()
+})
+
+async function ownServer(): Promise<Server> {
+  const server = await startServer('firestore')
+  opened.push(server)
+  await warmUp(server)
+  return server
+}
+
+/** Waits until the server serves: the first requests of each kind take a fresh emulator some seconds. */
+async function warmUp(server: Server): Promise<void> {
+  await open(server, { timeout: 20_000, namespace: 'warm up' }).increment('k')
+}
+
+function open({ host, port }: { host: string; port: number }, options: FirestoreBackendOptions = {}): FirestoreBackend {
+  const backend = new FirestoreBackend({
+    projectId: 'outages',
+    clientOptions: { host: `${host}:${port}`, ssl: false },
+    timeout,
+    ...options,
+  })
+  opened.push(backend)
+  return backend
+}
+
+interface Settled {
+  readonly values: unknown[]
+  readonly errors: CacheError[]
+}
+
+/** What became of the calls; fails unless each settled within the limit, by a `CacheError` if at all. */
+async function settled(calls: Promise<unknown>[]): Promise<Settled> {
+  const start = performance.now()
+  const late: number[] = []
+  const results = await Promise.allSettled(
+    calls.map(call =>
+      call.finally(() => {
+        const duration = performance.now() - start
+        if (duration > limit) late.push(duration)
+      }),
+    ),
+  )
+  expect(late).toEqual([])
+  const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
+  for (const error of errors) expect(error).toBeInstanceOf(CacheError)
+  return { values: results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : [])), errors }
+}
+
+/** Calls until the call resolves, at most for `patience` milliseconds; every rejection must be one of an outage. */
+async function worksAgain<T>(call: () => Promise<T>, patience = recovery): Promise<T> {
+  const end = performance.now() + patience
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      expect(['CACHE_UNAVAILABLE', 'CACHE_TIMEOUT']).toContain((error as CacheError).code)
+      if (performance.now() > end) throw error
+      await sleep(20)
+    }
+  }
+}
+
+/** One call of each kind of operation. */
+const operations: Readonly<Record<string, (backend: CacheBackend) => Promise<unknown>>> = {
+  get: backend => backend.get('key-0'),
+  getEntry: backend => backend.getEntry('key-0'),
+  getMany: backend => backend.getMany(range(10)),
+  has: backend => backend.has('key-0'),
+  set: backend => backend.set('written', bytes('1')),
+  setMany: backend => backend.setMany(range(10).map(key => [`written ${key}`, bytes('1')])),
+  add: backend => backend.add('added', bytes('1')),
+  compareAndSet: backend => backend.compareAndSet('key-0', bytes('x'), bytes('y')),
+  compareAndDelete: backend => backend.compareAndDelete('key-0', bytes('x')),
+  increment: backend => backend.increment('counter'),
+  touch: backend => backend.touch('key-0', { ttl: undefined }),
+  delete: backend => backend.delete('absent'),
+  deleteMany: backend => backend.deleteMany(['absent']),
+  clear: backend => backend.namespace('empty').clear(),
+  keys: async backend => {
+    for await (const _ of backend.namespace('empty').keys());
+  },
+}
+const writes = ['set', 'setMany', 'add', 'compareAndSet', 'compareAndDelete', 'increment', 'touch', 'delete']
+
+const callAll = (backend: CacheBackend): Promise<unknown>[] => Object.values(operations).map(call => call(backend))
+
+describeService('firestore', () => {
+  test('a server that starts after the backend is used as soon as it is there', async () => {
+    const server = await ownServer()
+    await server.stop()
+    const backend = open(server)
+    for (let round = 0; round < 3; round++) {
+      const { values, errors } = await settled(callAll(backend))
+      expect(values).toEqual([])
+      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
+      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
+        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
+      }
+    }
+    await server.restart()
+    await warmUp(server)
+    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+  }, 30_000)
+
+  test('calls under way when the server is killed settle, and none claims to be undone', async () => {
+    const server = await ownServer()
+    const backend = open(server)
+    await backend.set('k', bytes('1'))
+    await server.freeze()
+    const calls = settled(range(50).map(key => backend.increment(key)))
+    await sleep(100)
+    await server.kill()
+    const { values, errors } = await calls
+    expect(values).toEqual([])
+    expect(new Set(errors.map(error => `${error.code} ${error.outcome}`))).toEqual(
+      new Set(['CACHE_UNAVAILABLE unknown']),
+    )
+    await server.restart()
+    await warmUp(server)
+    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
+  }, 30_000)
+
+  test('a server killed under load leaves no call behind', async () => {
+    const server = await ownServer()
+    const backend = open(server)
+    await backend.setMany(range(50).map(key => [key, bytes(key)]))
+    let over = false
+    const workers = range(50).map(async key => {
+      let count = 0
+      for (; !over; count++) {
+        const { values } = await settled([backend.get(key)])
+        // The emulator keeps its data in memory, and comes back empty.
+        for (const value of values) expect([key, undefined]).toContain(text(value as Uint8Array | undefined))
+        await sleep(5)
+      }
+      return count
+    })
+    await sleep(100)
+    await server.kill()
+    await sleep(200)
+    await server.restart()
+    await sleep(200)
+    over = true
+    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
+    expect(await worksAgain(() => backend.get('key-0'))).toBeUndefined()
+  }, 30_000)
+
+  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
+    const server = await ownServer()
+    const backend = open(server)
+    const keys = range(50)
+    await backend.setMany(keys.map(key => [key, bytes(key)]))
+    await server.freeze()
+    for (let round = 0; round < 2; round++) {
+      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
+      expect(values).toEqual([])
+      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
+    }
+    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
+    const thawing = keys.map(key => backend.get(key).then(text, () => key))
+    await server.resume()
+    expect(await Promise.all(thawing)).toEqual(keys)
+    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
+    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
+    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
+  }, 30_000)
+
+  test('after a restart everything works again', async () => {
+    const server = await ownServer()
+    const backend = open(server)
+    await Promise.all(callAll(backend))
+    await server.restart()
+    await warmUp(server)
+    await worksAgain(() => backend.get('k'))
+    const { errors } = await settled(callAll(backend))
+    expect(errors).toEqual([])
+    await backend.set('k', bytes('1'))
+    expect(await backend.compareAndSet('k', bytes('1'), bytes('2'))).toBe(true)
+  }, 30_000)
+
+  test('a process that closes its backend while calls are under way on a frozen server ends', async () => {
+    const server = await ownServer()
+    const running = runScript(join(__dirname, 'fixtures/close-under-way.ts'), `${server.host}:${server.port}`)
+    await once(running.child.stdout as Readable, 'data')
+    await server.freeze()
+    running.child.stdin?.write('now')
+    const { stdout, stderr } = await running
+    const [closing, ending] = JSON.parse(stdout.split('\n')[1] as string) as [number, number]
+    expect(closing).toBeLessThan(2 * limit)
+    expect(ending).toBeLessThan(500)
+    expect(stderr).toBe('')
+  }, 30_000)
+
+  describe('a write whose answer is lost', () => {
+    /** Lets a write reach the server, and then resets the connection instead of answering. */
+    async function losingAnswers(proxy: FaultProxy, write: () => Promise<unknown>): Promise<CacheError | undefined> {
+      await proxy.inject({ dropAnswers: true })
+      const outcome = settled([write()])
+      await sleep(timeout / 2)
+      await proxy.inject({ reset: true })
+      await proxy.heal()
+      return (await outcome).errors[0]
+    }
+
+    test('is applied, reported as unknown, and not sent again', async () => {
+      const server = await ownServer()
+      const proxy = await FaultProxy.start(server)
+      opened.push(proxy)
+      const [direct, backend] = [open(server), open(proxy)]
+      await Promise.all([direct.open(), backend.open()])
+      const unknown = { code: 'CACHE_UNAVAILABLE', outcome: 'unknown', retryable: true }
+      expect(await losingAnswers(proxy, () => backend.add('k', bytes('1')))).toMatchObject(unknown)
+      expect(text(await direct.get('k'))).toBe('1')
+      await worksAgain(() => backend.get('k'))
+      expect(await losingAnswers(proxy, () => backend.set('k', bytes('2')))).toMatchObject(unknown)
+      expect(await direct.delete('k')).toBe(true)
+      // A write that is sent again would land now.
+      await sleep(1000)
+      expect(await direct.get('k')).toBeUndefined()
+    }, 30_000)
+
+    test('is counted once, wherever connections are cut', async () => {
+      const server = await ownServer()
+      const proxy = await FaultProxy.start(server)
+      opened.push(proxy)
+      const [direct, backend] = [open(server), open(proxy)]
+      const answered: number[] = []
+      let unknown = 0
+      for (let round = 0; round < 40; round++) {
+        await worksAgain(() => backend.increment('warm'))
+        await proxy.inject(round % 4 === 3 ? { reset: true } : { cutAfter: 1 + round * 25 })
+        const { values, errors } = await settled(range(10).map(() => backend.increment('counter')))
+        answered.push(...(values as number[]))
+        unknown += errors.filter(error => error.outcome === 'unknown').length
+        for (const error of errors) expect(['CACHE_UNAVAILABLE', 'CACHE_TIMEOUT']).toContain(error.code)
+        await proxy.heal()
+      }
+      const stored = Number(text(await direct.get('counter')))
+      expect(answered.length).toBeGreaterThan(0)
+      expect(unknown).toBeGreaterThan(0)
+      // Every sum was answered once, and nothing was counted that its caller took for undone.
+      expect(new Set(answered).size).toBe(answered.length)
+      expect(stored).toBeGreaterThanOrEqual(answered.length)
+      expect(stored).toBeLessThanOrEqual(answered.length + unknown)
+    }, 60_000)
+  })
+
+  test('after a network that lost everything, a new connection serves', async () => {
+    const server = await ownServer()
+    const proxy = await FaultProxy.start(server)
+    opened.push(proxy)
+    const backend = open(proxy)
+    await backend.set('k', bytes('1'))
+    await proxy.inject({ blackhole: true })
+    for (let round = 0; round < 3; round++) {
+      const { values } = await settled(callAll(backend))
+      expect(values).toEqual([])
+    }
+    const { connections } = proxy.traffic
+    await proxy.heal()
+    expect(text(await worksAgain(() => backend.get('k')))).toBe('1')
+    expect(proxy.traffic.connections).toBeGreaterThan(connections)
+  }, 30_000)
+
+  test('one call that is slow does not end the connection of the others', async () => {
+    const server = await ownServer()
+    const proxy = await FaultProxy.start(server)
+    opened.push(proxy)
+    const firestore = new Firestore({ projectId: 'outages', host: `${server.host}:${server.port}`, ssl: false })
+    opened.push({ close: () => firestore.terminate() })
+    const backend = open(proxy)
+    await backend.set('locked', bytes('1'))
+    const { connections } = proxy.traffic
+    const [document] = (await firestore.collection('cachekit').get()).docs
+    const transaction = firestore.runTransaction(async each => {
+      await each.get(document?.ref as DocumentReference)
+      await sleep(1.5 * timeout)
+    })
+    await sleep(200)
+    const slow = settled([backend.set('locked', bytes('2'))])
+    for (let end = performance.now() + 1.2 * timeout; performance.now() < end; ) {
+      expect(await backend.get('other')).toBeUndefined()
+      await sleep(20)
+    }
+    expect((await slow).errors).toMatchObject([{ code: 'CACHE_TIMEOUT', outcome: 'unknown' }])
+    expect(proxy.traffic.connections).toBe(connections)
+    await transaction
+  }, 30_000)
+
+  describe('getOrSet answers within a second with what the loader loads', () => {
+    test.each<[string, (server: Server) => Promise<void>]>([
+      ['killed', server => server.kill()],
+      ['frozen', server => server.freeze()],
+    ])(
+      'while the server is %s',
+      async (_what, hurt) => {
+        const server = await ownServer()
+        const cache = createCache({ backend: open(server, { timeout: 2000 }), ttl: '1m' })
+        opened.push(cache)
+        await cache.getOrSet('before', () => 'loaded')
+        await hurt(server)
+        for (const key of ['a', 'b', 'before']) {
+          const start = performance.now()
+          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
+          expect(performance.now() - start).toBeLessThan(1000)
+        }
+      },
+      30_000,
+    )
+  })
+})
