@@ -12,8 +12,28 @@ const folder = join(__dirname, '../.snippets')
 const TIMEOUT = 120_000
 const BLOCK = /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$/gm
 
-const documents = globSync(['README.md', 'docs/*.md', 'packages/{core,memory,redis,postgres}/README.md'], {
+/** By which variables the snippets find their store. */
+const environments: Readonly<Record<string, (server: Service) => Record<string, string>>> = {
+  redis: ({ url }) => ({ REDIS_URL: url }),
+  postgres: ({ url }) => ({ POSTGRES_URL: url }),
+  memcached: ({ host, port }) => ({ MEMCACHED_SERVER: `${host}:${port}` }),
+  mongodb: ({ url }) => ({ MONGODB_URL: url }),
+  firestore: ({ host, port }) => ({
+    FIRESTORE_EMULATOR_HOST: `${host}:${port}`,
+    GOOGLE_CLOUD_PROJECT: 'snippets',
+    METADATA_SERVER_DETECTION: 'none',
+  }),
+  dynamodb: ({ url }) => ({
+    DYNAMODB_URL: url,
+    AWS_REGION: 'us-east-1',
+    AWS_ACCESS_KEY_ID: 'local',
+    AWS_SECRET_ACCESS_KEY: 'local',
+  }),
+}
+
+const documents = globSync(['README.md', 'docs/*.md', 'packages/*/README.md'], {
   cwd: root,
+  exclude: ['packages/testing/**'],
 }).sort()
 const snippets = documents.flatMap(document => {
   const text = readFileSync(join(root, document), 'utf8')
@@ -48,15 +68,12 @@ test(
   TIMEOUT,
 )
 
-// A snippet runs on the store that its document is about, the general ones on Redis.
-for (const store of ['redis', 'postgres'] as const) {
-  const own = snippets.filter(({ title }) => title.includes('postgres') === (store === 'postgres'))
-  describeService(store, ({ url }) => {
+for (const [store, environment] of Object.entries(environments)) {
+  describeService(store as ServiceName, server => {
+    const own = snippets.filter(snippet => snippet.store === store)
     test.each(own)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
 
-    beforeAll(() => {
-      process.env[`${store.toUpperCase()}_URL`] = url
-    })
+    beforeAll(() => Object.assign(process.env, environment(server)))
   })
 }
 

@@ -9,11 +9,13 @@ import type { PublishedPackage } from './published-packages.ts'
 /** What each package may bring besides core: the driver of its store, and what the driver brings. */
 const drivers: Readonly<Record<string, readonly string[]>> = {
   '@cachekit/core': [],
-  '@cachekit/dynamodb': ['@aws-sdk/client-dynamodb'],
   '@cachekit/memory': [],
-  '@cachekit/memcached': ['memcached'],
   '@cachekit/redis': ['ioredis'],
   '@cachekit/postgres': ['pg', '@types/pg'],
+  '@cachekit/memcached': ['memcached'],
+  '@cachekit/mongodb': ['mongodb'],
+  '@cachekit/firestore': ['@google-cloud/firestore', 'google-auth-library'],
+  '@cachekit/dynamodb': ['@aws-sdk/client-dynamodb'],
 }
 
 interface LockedPackage {

@@ -9,10 +9,13 @@ const BUDGET = 10
 
 const packages = [
   '@cachekit/core',
-  '@cachekit/firestore',
   '@cachekit/memory',
   '@cachekit/redis',
+  '@cachekit/postgres',
   '@cachekit/memcached',
+  '@cachekit/mongodb',
+  '@cachekit/firestore',
+  '@cachekit/dynamodb',
   'lru-cache',
   'keyv',
   'cacheable',

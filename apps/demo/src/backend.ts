@@ -1,6 +1,9 @@
 import type { CacheBackend } from '@cachekit/core'
 import { DynamoDBBackend } from '@cachekit/dynamodb'
+import { FirestoreBackend } from '@cachekit/firestore'
+import { MemcachedBackend } from '@cachekit/memcached'
 import { InMemoryBackend } from '@cachekit/memory'
+import { MongoDBBackend } from '@cachekit/mongodb'
 import { PostgresBackend } from '@cachekit/postgres'
 import { RedisBackend } from '@cachekit/redis'
 
@@ -18,14 +21,25 @@ const dynamoDBLocal = {
  */
 const stores = {
   memory: { create: () => new InMemoryBackend({ namespace }) },
-  dynamodb: {
-    url: 'http://127.0.0.1:8000',
-    create: endpoint => new DynamoDBBackend({ namespace, endpoint, ...dynamoDBLocal }),
-  },
   redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
   postgres: {
     url: 'postgres://postgres:cachekit@127.0.0.1:5432/postgres',
     create: url => new PostgresBackend({ namespace, url }),
+  },
+  memcached: {
+    url: 'memcached://127.0.0.1:11211',
+    create: url => new MemcachedBackend({ namespace, servers: new URL(url).host }),
+  },
+  mongodb: { url: 'mongodb://127.0.0.1:27017', create: url => new MongoDBBackend({ namespace, url }) },
+  /** The emulator. */
+  firestore: {
+    url: 'http://127.0.0.1:8080',
+    create: url =>
+      new FirestoreBackend({ namespace, projectId: namespace, clientOptions: { host: new URL(url).host, ssl: false } }),
+  },
+  dynamodb: {
+    url: 'http://127.0.0.1:8000',
+    create: endpoint => new DynamoDBBackend({ namespace, endpoint, ...dynamoDBLocal }),
   },
 } satisfies Record<string, Store>
 

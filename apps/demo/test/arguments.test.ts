@@ -13,8 +13,14 @@ async function withPort(use: (port: number) => Promise<void>, keepOpen: boolean)
 test.each([
   [['--bakend', 'redis'], "Unknown option '--bakend'."],
   [['redis'], "Unexpected argument 'redis'."],
-  [['--backend', 'oracle'], '--backend takes memory or redis or postgres, not "oracle".'],
-  [['--backend', 'toString'], '--backend takes memory or redis or postgres, not "toString".'],
+  [
+    ['--backend', 'oracle'],
+    '--backend takes memory or redis or postgres or memcached or mongodb or firestore or dynamodb, not "oracle".',
+  ],
+  [
+    ['--backend', 'toString'],
+    '--backend takes memory or redis or postgres or memcached or mongodb or firestore or dynamodb, not "toString".',
+  ],
   [['--url', 'redis://127.0.0.1:6379'], '--url says where a server is, but memory is none'],
   [['--backend', 'redis', '--url', 'not a url with secret'], '--url takes a URL such as redis://127.0.0.1:6379.'],
   [['--requests', '0'], '--requests takes a whole number from 1 to 40000, not "0".'],

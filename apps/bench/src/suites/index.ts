@@ -1,11 +1,29 @@
 import type { Contestant, Suite } from '../suite.ts'
 import { dynamodb, dynamodbBytes } from './dynamodb.ts'
+import { firestore, firestoreBytes } from './firestore.ts'
+import { memcached, memcachedBytes } from './memcached.ts'
 import { memory, memoryIsolated } from './memory.ts'
+import { mongodb, mongodbBytes } from './mongodb.ts'
 import { postgres, postgresBytes } from './postgres.ts'
 import { redis, redisBytes } from './redis.ts'
 
 /** Another store is one more file in this folder, and its suites in this list. */
-export const suites: readonly Suite[] = [memory, memoryIsolated, redis, redisBytes, postgres, postgresBytes]
+export const suites: readonly Suite[] = [
+  memory,
+  memoryIsolated,
+  redis,
+  redisBytes,
+  postgres,
+  postgresBytes,
+  memcached,
+  memcachedBytes,
+  mongodb,
+  mongodbBytes,
+  firestore,
+  firestoreBytes,
+  dynamodb,
+  dynamodbBytes,
+]
 
 export function suiteNamed(name: string): Suite {
   const suite = suites.find(one => one.name === name)
