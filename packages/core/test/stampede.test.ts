@@ -118,7 +118,11 @@ describe('leases', () => {
 
   test("lease: 'process' writes no lease", async () => {
     const cache = open({ lease: 'process' })
-    expect(await cache.getOrSet('key', () => (expect(store.rows().size).toBe(0), 'value'))).toBe('value')
+    const loader = (): string => {
+      expect(store.rows().size).toBe(0)
+      return 'value'
+    }
+    expect(await cache.getOrSet('key', loader)).toBe('value')
     expect(await cache.getOrSet('key', () => 'other')).toBe('value')
   })
 
