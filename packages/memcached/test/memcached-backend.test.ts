@@ -415,6 +415,16 @@ describeService('memcached', () => {
       }
     }, 30_000)
 
+    test('are not all one: what was stored after one eviction is not there after the next', async () => {
+      await one.get('k')
+      await evict()
+      await one.set('k', bytes('after one eviction '.repeat(30)))
+      await two.clear()
+      await evict()
+      expect(await one.get('k')).toBeUndefined()
+      expect(await two.get('k')).toBeUndefined()
+    }, 30_000)
+
     test.each<[string, (b: CacheBackend) => Promise<unknown>]>([
       ['set', b => b.set('k', bytes('new'))],
       ['setMany', b => b.setMany([['k', bytes('new')]])],
