@@ -1,4 +1,4 @@
-import { CacheError, describeArgument } from '@cachekit/core'
+import { describeArgument, invalidArgument } from '@cachekit/core'
 import Memcached from 'memcached'
 
 /** What CacheKit knows a client of the package `memcached` by. */
@@ -49,10 +49,12 @@ const ADDRESS = /^(?:\/.+|(?:\[[\da-f:.]+\]|[^\s:/@[\]]+)(?::\d{1,5})?)$/i
 export function createRing(options: ConnectionOptions): Ring {
   const driver = options.client === undefined ? createDriver(options) : passedDriver(options)
   if (driver.namespace) {
-    throw invalid('A client with a namespace of its own does not fit: use the option namespace of the backend instead.')
+    throw invalidArgument(
+      'A client with a namespace of its own does not fit: use the option namespace of the backend instead.',
+    )
   }
   if (driver.remove || driver.failOverServers) {
-    throw invalid(
+    throw invalidArgument(
       'A client that takes dead servers out of its ring (remove, failOverServers) would answer what was overwritten or ' +
         'deleted when they return.',
     )
@@ -71,34 +73,31 @@ export function createRing(options: ConnectionOptions): Ring {
 function createDriver({ servers = '127.0.0.1:11211', clientOptions = {} }: ConnectionOptions): Driver {
   const addresses = typeof servers === 'string' ? [servers] : servers
   if (!Array.isArray(addresses) || addresses.length === 0) {
-    throw invalid(`servers must be "host:port" or an array of such, not ${describeArgument(servers)}.`)
+    throw invalidArgument(`servers must be "host:port" or an array of such, not ${describeArgument(servers)}.`)
   }
   for (const address of addresses) {
     if (typeof address !== 'string' || !ADDRESS.test(address)) {
       // Behind an '@', before it may be a password.
       const what = String(address).includes('@') ? 'one with an "@"' : describeArgument(address)
-      throw invalid(`A server must be "host:port" or the path of a Unix socket, not ${what}.`)
+      throw invalidArgument(`A server must be "host:port" or the path of a Unix socket, not ${what}.`)
     }
   }
-  if (typeof clientOptions !== 'object' || clientOptions === null) throw invalid('clientOptions must be an object.')
+  if (typeof clientOptions !== 'object' || clientOptions === null)
+    throw invalidArgument('clientOptions must be an object.')
   try {
     return new Memcached([...new Set(addresses)], clientOptions) as unknown as Driver
   } catch (error) {
-    throw invalid(`The driver refuses these options: ${(error as Error).message}`)
+    throw invalidArgument(`The driver refuses these options: ${(error as Error).message}`)
   }
 }
 
 function passedDriver({ client, servers, clientOptions }: ConnectionOptions): Driver {
   if (servers !== undefined || clientOptions !== undefined) {
-    throw invalid('Pass client alone, without servers and clientOptions: it is already configured.')
+    throw invalidArgument('Pass client alone, without servers and clientOptions: it is already configured.')
   }
   const driver = client as Partial<Driver> | null
   if (typeof driver !== 'object' || typeof driver?.multi !== 'function' || !Array.isArray(driver.servers)) {
-    throw invalid('client must be a client of the package memcached, version 2.')
+    throw invalidArgument('client must be a client of the package memcached, version 2.')
   }
   return driver as Driver
-}
-
-function invalid(message: string): CacheError {
-  return new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message })
 }

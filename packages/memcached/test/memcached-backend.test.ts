@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type CacheBackend, CacheError } from '@cachekit/core'
-import { describeService, FaultProxy, runScript, type Server, type StartOptions, startServer } from '@cachekit/testing'
+import { describeService, FaultProxy, runScript, type Server, startServer } from '@cachekit/testing'
 import Memcached from 'memcached'
 import { MemcachedBackend, type MemcachedBackendOptions } from '../src/index.ts'
 import { entryKey, tagOf } from '../src/schema.ts'
@@ -42,9 +42,15 @@ function open(options: MemcachedBackendOptions): MemcachedBackend {
 }
 
 async function ownServer(...args: string[]): Promise<Server> {
-  const server = await startServer('memcached', { args } satisfies StartOptions)
+  const server = await startServer('memcached', { args })
   opened.push(server)
   return server
+}
+
+async function temporaryFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'cachekit-'))
+  opened.push({ close: () => rm(folder, { recursive: true }) })
+  return folder
 }
 
 async function proxyTo(server: Server): Promise<FaultProxy> {
@@ -415,6 +421,16 @@ describeService('memcached', () => {
       }
     }, 30_000)
 
+    test('are not all one: what was stored after one eviction is not there after the next', async () => {
+      await one.get('k')
+      await evict()
+      await one.set('k', bytes('after one eviction '.repeat(30)))
+      await two.clear()
+      await evict()
+      expect(await one.get('k')).toBeUndefined()
+      expect(await two.get('k')).toBeUndefined()
+    }, 30_000)
+
     test.each<[string, (b: CacheBackend) => Promise<unknown>]>([
       ['set', b => b.set('k', bytes('new'))],
       ['setMany', b => b.setMany([['k', bytes('new')]])],
@@ -517,9 +533,11 @@ describeService('memcached', () => {
     }, 30_000)
 
     test('asking for a password: CACHE_BACKEND_FAILED that says so', async () => {
-      const file = join(await mkdtemp(join(tmpdir(), 'cachekit-')), 'users')
+      const file = join(await temporaryFolder(), 'users')
       await writeFile(file, 'me:secret\n')
-      const locked = await ownServer('-Y', file)
+      // A container would not see the file.
+      const locked = await startServer('memcached', { args: ['-Y', file], ways: ['local', 'fetched'] })
+      opened.push(locked)
       const error = await errorOf(open({ servers: at(locked) }).set('k', bytes('1')))
       expect(error).toMatchObject({ code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' })
       expect(error.message).toContain('password')
@@ -621,7 +639,7 @@ describeService('memcached', () => {
   })
 
   test('a Unix socket is an address', async () => {
-    const path = join(await mkdtemp(join(tmpdir(), 'cachekit-')), 'memcached.sock')
+    const path = join(await temporaryFolder(), 'memcached.sock')
     const { createServer: listen } = await import('node:net')
     const bridge = listen(socket => socket.pipe(connect(server.port, server.host)).pipe(socket)).listen(path)
     await once(bridge, 'listening')

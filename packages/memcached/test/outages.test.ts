@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -305,6 +305,7 @@ describeService('memcached', () => {
 
   test('no program is started to look for a server, as the driver starts `ping`', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'cachekit-'))
+    opened.push({ close: () => rm(folder, { recursive: true }) })
     await writeFile(join(folder, 'ping'), `#!/bin/sh\necho pinged > ${folder}/pinged\n`, { mode: 0o755 })
     const { PATH } = process.env
     process.env.PATH = `${folder}:${PATH}`
