@@ -44,8 +44,8 @@ async function bare(url: string): Promise<Client> {
   return client
 }
 
-function pool(url: string): Pool {
-  const made = new Pool({ connectionString: url })
+function pool(url: string, options: object = {}): Pool {
+  const made = new Pool({ connectionString: url, ...options })
   opened.push({ close: () => made.end() })
   return made
 }
@@ -211,7 +211,8 @@ describeService('postgres', () => {
 
   test('what was never sent while the server was frozen is not sent when it thaws', async () => {
     const server = await ownServer()
-    const backend = open({ url: server.url, clientOptions: { max: 2 } })
+    // A pool of others has no limit to how long one may wait for a connection.
+    const backend = open({ client: pool(server.url, { max: 2 }) })
     await Promise.all([backend.get('a'), backend.get('b')])
     await server.freeze()
     // Two are sent, the others wait for a connection.
