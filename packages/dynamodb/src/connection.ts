@@ -56,7 +56,7 @@ export class Connection {
 
   async #send<Output>(command: Command<Output>, again: (error: unknown) => boolean): Promise<Output> {
     const once = withoutRetries(command)
-    const abortSignal = AbortSignal.timeout(this.#timeout)
+    const abortSignal = AbortSignal.timeout(Math.ceil(this.#timeout))
     let backoff: Backoff | undefined
     for (;;) {
       try {
@@ -72,7 +72,7 @@ export class Connection {
 
 function createClient({ region, endpoint, clientOptions = {} }: ConnectionOptions): DynamoDBClient {
   if (typeof clientOptions !== 'object' || clientOptions === null) throw invalid('clientOptions must be an object.')
-  if (region !== undefined && (typeof region !== 'string' || !/^[a-z0-9-]+$/.test(region))) {
+  if (region !== undefined && (typeof region !== 'string' || !/^[\w-]+$/.test(region))) {
     throw invalid('region must be the name of an AWS region, like eu-central-1.')
   }
   if (
