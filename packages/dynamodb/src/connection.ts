@@ -16,6 +16,10 @@ export interface ConnectionOptions {
   readonly clientOptions?: DynamoDBClientConfig | undefined
 }
 
+const ignore = (): void => {}
+/** The SDK's request handler warns on the console when many requests wait for a socket, as they do in an outage. */
+const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+
 /** Sends commands, each within a time and with those retries that cannot apply a write twice. */
 export class Connection {
   readonly #client: DynamoClient
@@ -83,6 +87,7 @@ function createClient({ region, endpoint, clientOptions = {} }: ConnectionOption
   }
   try {
     return new DynamoDBClient({
+      requestHandler: { logger: SILENT },
       ...clientOptions,
       ...(region !== undefined && { region }),
       ...(endpoint !== undefined && { endpoint }),
