@@ -16,6 +16,10 @@ export interface ConnectionOptions {
   readonly clientOptions?: DynamoDBClientConfig | undefined
 }
 
+const ignore = (): void => {}
+/** The SDK's request handler warns on the console when many requests wait for a socket, as they do in an outage. */
+const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore }
+
 /** Sends commands, each within a time and with those retries that cannot apply a write twice. */
 export class Connection {
   readonly #client: DynamoClient
@@ -56,7 +60,7 @@ export class Connection {
 
   async #send<Output>(command: Command<Output>, again: (error: unknown) => boolean): Promise<Output> {
     const once = withoutRetries(command)
-    const abortSignal = AbortSignal.timeout(this.#timeout)
+    const abortSignal = AbortSignal.timeout(Math.ceil(this.#timeout))
     let backoff: Backoff | undefined
     for (;;) {
       try {
@@ -72,7 +76,7 @@ export class Connection {
 
 function createClient({ region, endpoint, clientOptions = {} }: ConnectionOptions): DynamoDBClient {
   if (typeof clientOptions !== 'object' || clientOptions === null) throw invalid('clientOptions must be an object.')
-  if (region !== undefined && (typeof region !== 'string' || !/^[a-z0-9-]+$/.test(region))) {
+  if (region !== undefined && (typeof region !== 'string' || !/^[\w-]+$/.test(region))) {
     throw invalid('region must be the name of an AWS region, like eu-central-1.')
   }
   if (
@@ -83,6 +87,7 @@ function createClient({ region, endpoint, clientOptions = {} }: ConnectionOption
   }
   try {
     return new DynamoDBClient({
+      requestHandler: { logger: SILENT },
       ...clientOptions,
       ...(region !== undefined && { region }),
       ...(endpoint !== undefined && { endpoint }),

@@ -403,7 +403,7 @@ describeService('dynamodb', () => {
 
     test('of clear() is deleted in the end', async () => {
       const proxy = await proxied()
-      const distant = open(local(proxy.url))
+      const distant = open({ ...local(proxy.url), timeout: 20_000 })
       await distant.setMany(entries)
       proxy.rewrite = async (action, request, forward) => {
         if (action !== 'BatchWriteItem') return forward(request)
@@ -421,7 +421,7 @@ describeService('dynamodb', () => {
       ['deleteMany', b => b.deleteMany(keys), 'not-applied'],
     ])('for ever makes %s name it, within the timeout', async (_name, call, outcome) => {
       const proxy = await proxied()
-      const distant = open({ ...local(proxy.url), timeout: 1500 })
+      const distant = open({ ...local(proxy.url), timeout: 1500.5 })
       await distant.setMany(entries)
       const stubborn = 'key-7'
       const isStubborn = (each: never): boolean => JSON.stringify(each).includes(`"${stubborn}"`)
