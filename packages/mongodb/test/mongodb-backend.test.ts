@@ -349,7 +349,7 @@ describeService('mongodb', () => {
   test('twenty backends of one process that start at once on an empty database all succeed', async () => {
     for (let round = 0; round < 5; round++) {
       await mongo.db('cachekit').dropDatabase()
-      const many = range(20).map(() => new MongoDBBackend({ url: server.url }))
+      const many = range(20).map(() => new MongoDBBackend({ url: server.url, timeout: 20_000 }))
       await Promise.all(many.flatMap(each => [each.increment('runs'), each.increment('runs')]))
       expect(text(await backend.get('runs'))).toBe('40')
       await Promise.all(many.map(each => each.close()))
