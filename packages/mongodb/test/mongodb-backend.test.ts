@@ -32,7 +32,7 @@ function printed(error: unknown): string {
 const opened: { close(): Promise<unknown> }[] = []
 afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close()
-})
+}, 30_000)
 
 function open(options: MongoDBBackendOptions): MongoDBBackend {
   const backend = new MongoDBBackend(options)
@@ -67,7 +67,7 @@ describeService('mongodb', () => {
     stored = mongo.db('cachekit').collection('cachekit')
     backend = open({ url: server.url })
     await backend.open()
-  })
+  }, 30_000)
 
   /** Which commands the server ran during `work`, and how often. In MongoDB each is one round trip. */
   async function commandsOf(work: () => Promise<unknown>): Promise<Record<string, number>> {
