@@ -32,7 +32,7 @@ function printed(error: unknown): string {
 const opened: { close(): Promise<unknown> }[] = []
 afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close()
-})
+}, 30_000)
 
 function open(options: MongoDBBackendOptions): MongoDBBackend {
   const backend = new MongoDBBackend(options)
@@ -67,7 +67,7 @@ describeService('mongodb', () => {
     stored = mongo.db('cachekit').collection('cachekit')
     backend = open({ url: server.url })
     await backend.open()
-  })
+  }, 30_000)
 
   /** Which commands the server ran during `work`, and how often. In MongoDB each is one round trip. */
   async function commandsOf(work: () => Promise<unknown>): Promise<Record<string, number>> {
@@ -349,7 +349,7 @@ describeService('mongodb', () => {
   test('twenty backends of one process that start at once on an empty database all succeed', async () => {
     for (let round = 0; round < 5; round++) {
       await mongo.db('cachekit').dropDatabase()
-      const many = range(20).map(() => new MongoDBBackend({ url: server.url }))
+      const many = range(20).map(() => new MongoDBBackend({ url: server.url, timeout: 20_000 }))
       await Promise.all(many.flatMap(each => [each.increment('runs'), each.increment('runs')]))
       expect(text(await backend.get('runs'))).toBe('40')
       await Promise.all(many.map(each => each.close()))

@@ -20,7 +20,7 @@ const range = (length: number): string[] => Array.from({ length }, (_, index) =>
 const opened: { close(): Promise<unknown> }[] = []
 afterEach(async () => {
   for (const each of opened.splice(0).reverse()) await each.close()
-})
+}, 30_000)
 
 async function ownServer(): Promise<Server> {
   const server = await startServer('mongodb')
