@@ -47,6 +47,8 @@ const SUPPORTS: Omit<BackendSupports, 'maxValueBytes'> = {
 const BATCH = { keys: 250, bytes: 2 * 1024 * 1024 }
 /** How many documents one request reads: they may have a mebibyte each, and come within the timeout or not at all. */
 const READ_BATCH = { keys: 100 }
+/** How many ids one query finds. */
+const PAGE = 1000
 
 /** A write to a document was refused because of what is there, or is not. */
 const CONFLICTS: ReadonlySet<number | undefined> = new Set([
@@ -189,10 +191,12 @@ export class FirestoreBackend extends BaseBackend {
 
   protected override async _clear(prefix: string, progress: Progress): Promise<void> {
     for await (const page of this.#pages(prefix, ['id'], progress)) {
-      await this.#connection.commit(transaction => {
-        for (const { ref } of page) transaction.delete(ref)
-      })
-      progress()
+      for (let start = 0; start < page.length; start += BATCH.keys) {
+        await this.#connection.commit(transaction => {
+          for (const { ref } of page.slice(start, start + BATCH.keys)) transaction.delete(ref)
+        })
+        progress()
+      }
     }
   }
 
@@ -211,12 +215,12 @@ export class FirestoreBackend extends BaseBackend {
         const ids = client.collection(this.#collection).where('id', '>=', from).where('id', '<', before).orderBy('id')
         return (last === undefined ? ids : ids.startAfter(last))
           .select(...fields)
-          .limit(BATCH.keys)
+          .limit(PAGE)
           .get()
       })
       progress()
       if (docs.length > 0) yield docs
-      if (docs.length < BATCH.keys) return
+      if (docs.length < PAGE) return
       last = docs.at(-1)?.get('id')
     }
   }
