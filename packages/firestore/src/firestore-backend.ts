@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type BackendOptions,
   type BackendSupports,
@@ -15,6 +14,7 @@ import {
 import type { Document, FirestoreClient, Snapshot, Transaction } from './client.ts'
 import { type ConnectionOptions, FirestoreConnection } from './connection.ts'
 import { Status, statusOf, toErrorFields } from './errors.ts'
+import { Increments } from './increments.ts'
 import {
   deadlineOf,
   documentName,
@@ -61,8 +61,7 @@ const CONFLICTS: ReadonlySet<number | undefined> = new Set([
 export class FirestoreBackend extends BaseBackend {
   readonly #connection: FirestoreConnection
   readonly #collection: string
-  /** The last increment of each counter that is under way. */
-  readonly #increments = new Map<string, Promise<number>>()
+  readonly #increments: Increments
 
   /** @throws `CACHE_INVALID_ARGUMENT` for an option that is not what it should be. Does no I/O. */
   constructor(options: FirestoreBackendOptions = {}) {
@@ -71,6 +70,8 @@ export class FirestoreBackend extends BaseBackend {
     super('firestore', { ...SUPPORTS, maxValueBytes: maxValueBytes(collection) }, options)
     this.#collection = collection
     this.#connection = new FirestoreConnection(options, this.timeout, () => this.disconnected())
+    const swap = this._swap.bind(this)
+    this.#increments = new Increments({ read: id => this.#readCounter(id), swap }, this.timeout)
   }
 
   protected override _open(): Promise<void> {
@@ -154,23 +155,8 @@ export class FirestoreBackend extends BaseBackend {
     }
   }
 
-  /** Increments of one counter take turns: those of one process would only make each other start again. */
   protected override _increment(id: string, by: number, deadline: Deadline, progress: Progress): Promise<number> {
-    const before = this.#increments.get(id)
-    const sum = this.#after(before, progress).then(() => super._increment(id, by, deadline, progress))
-    this.#increments.set(id, sum)
-    const forget = (): void => {
-      if (this.#increments.get(id) === sum) this.#increments.delete(id)
-    }
-    sum.then(forget, forget)
-    return sum
-  }
-
-  /** Waits for a call to end, or for as long as somebody can have waited for it. */
-  async #after(call: Promise<unknown> | undefined, progress: Progress): Promise<void> {
-    if (call === undefined) return
-    await Promise.race([call, sleep(this.timeout, undefined, { ref: false })]).catch(() => {})
-    progress()
+    return this.#increments.add(id, by, deadline, progress)
   }
 
   protected override async _delete(id: string, progress: Progress): Promise<boolean> {
@@ -225,9 +211,17 @@ export class FirestoreBackend extends BaseBackend {
     }
   }
 
+  async #readCounter(id: string): Promise<{ live: StoredEntry | undefined; stored: StoredEntry | undefined }> {
+    const stored = await this._get(id)
+    return { live: this.#isOver(stored?.expiresAt) ? undefined : stored, stored }
+  }
+
   #isLive(snapshot: Snapshot): boolean {
-    const expiresAt = deadlineOf(snapshot)
-    return expiresAt === undefined || expiresAt > this.now()
+    return !this.#isOver(deadlineOf(snapshot))
+  }
+
+  #isOver(expiresAt: number | undefined): boolean {
+    return expiresAt !== undefined && expiresAt <= this.now()
   }
 
   /** The documents of these entries, in their order, with all fields or only some. */
