@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { addToCounter, type Deadline, type NewEntry, type Progress, type StoredEntry } from '@cachekit/core'
 
+/** The longest pause in milliseconds before increments are tried again. */
+const PAUSE = 50
+
 interface Increment {
   readonly by: number
   /** Of the counter, if this increment makes it. */
@@ -74,6 +77,8 @@ export class Increments {
         for (const answer of answers) answer()
         return
       }
+      // Another process was first. Whoever tries again at once only keeps the others from getting through.
+      await sleep(Math.random() * PAUSE)
     }
   }
 }
