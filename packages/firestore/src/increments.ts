@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { addToCounter, type Deadline, type NewEntry, type Progress, type StoredEntry } from '@cachekit/core'
 
 /** The longest pause in milliseconds before increments are tried again. */
-const PAUSE = 50
+const PAUSE = 20
 
 interface Increment {
   readonly by: number
