@@ -23,6 +23,9 @@ export interface ConnectionOptions {
 /** Milliseconds before a write that met other writers is sent again, at first and at most. */
 const BACKOFF = { first: 10, most: 200 }
 
+/** Milliseconds of silence that a connection is granted at least: to make a new one takes time, too. */
+const PATIENCE = 1000
+
 /** The connection of a backend. A client of ours from which nothing is heard any more is replaced by a new one. */
 export class FirestoreConnection {
   readonly #passed: FirestoreClient | undefined
@@ -83,7 +86,7 @@ export class FirestoreConnection {
 
   /** Some call got no answer. If nobody did in that time, the connection is taken for dead. */
   timedOut(): void {
-    if (this.#own === undefined || this.#own.silence < this.#timeout / 2) return
+    if (this.#own === undefined || this.#own.silence < Math.max(PATIENCE, this.#timeout / 2)) return
     const silent = this.#own
     this.#own = undefined
     this.#onLost()

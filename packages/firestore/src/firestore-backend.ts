@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type BackendOptions,
   type BackendSupports,
@@ -15,6 +14,7 @@ import {
 import type { Document, FirestoreClient, Snapshot, Transaction } from './client.ts'
 import { type ConnectionOptions, FirestoreConnection } from './connection.ts'
 import { Status, statusOf, toErrorFields } from './errors.ts'
+import { Increments } from './increments.ts'
 import {
   deadlineOf,
   documentName,
@@ -47,6 +47,8 @@ const SUPPORTS: Omit<BackendSupports, 'maxValueBytes'> = {
 const BATCH = { keys: 250, bytes: 2 * 1024 * 1024 }
 /** How many documents one request reads: they may have a mebibyte each, and come within the timeout or not at all. */
 const READ_BATCH = { keys: 100 }
+/** How many ids one query finds. */
+const PAGE = 1000
 
 /** A write to a document was refused because of what is there, or is not. */
 const CONFLICTS: ReadonlySet<number | undefined> = new Set([
@@ -59,8 +61,7 @@ const CONFLICTS: ReadonlySet<number | undefined> = new Set([
 export class FirestoreBackend extends BaseBackend {
   readonly #connection: FirestoreConnection
   readonly #collection: string
-  /** The last increment of each counter that is under way. */
-  readonly #increments = new Map<string, Promise<number>>()
+  readonly #increments: Increments
 
   /** @throws `CACHE_INVALID_ARGUMENT` for an option that is not what it should be. Does no I/O. */
   constructor(options: FirestoreBackendOptions = {}) {
@@ -69,6 +70,8 @@ export class FirestoreBackend extends BaseBackend {
     super('firestore', { ...SUPPORTS, maxValueBytes: maxValueBytes(collection) }, options)
     this.#collection = collection
     this.#connection = new FirestoreConnection(options, this.timeout, () => this.disconnected())
+    const swap = this._swap.bind(this)
+    this.#increments = new Increments({ read: id => this.#readCounter(id), swap }, this.timeout)
   }
 
   protected override _open(): Promise<void> {
@@ -152,23 +155,8 @@ export class FirestoreBackend extends BaseBackend {
     }
   }
 
-  /** Increments of one counter take turns: those of one process would only make each other start again. */
   protected override _increment(id: string, by: number, deadline: Deadline, progress: Progress): Promise<number> {
-    const before = this.#increments.get(id)
-    const sum = this.#after(before, progress).then(() => super._increment(id, by, deadline, progress))
-    this.#increments.set(id, sum)
-    const forget = (): void => {
-      if (this.#increments.get(id) === sum) this.#increments.delete(id)
-    }
-    sum.then(forget, forget)
-    return sum
-  }
-
-  /** Waits for a call to end, or for as long as somebody can have waited for it. */
-  async #after(call: Promise<unknown> | undefined, progress: Progress): Promise<void> {
-    if (call === undefined) return
-    await Promise.race([call, sleep(this.timeout, undefined, { ref: false })]).catch(() => {})
-    progress()
+    return this.#increments.add(id, by, deadline, progress)
   }
 
   protected override async _delete(id: string, progress: Progress): Promise<boolean> {
@@ -189,10 +177,12 @@ export class FirestoreBackend extends BaseBackend {
 
   protected override async _clear(prefix: string, progress: Progress): Promise<void> {
     for await (const page of this.#pages(prefix, ['id'], progress)) {
-      await this.#connection.commit(transaction => {
-        for (const { ref } of page) transaction.delete(ref)
-      })
-      progress()
+      for (let start = 0; start < page.length; start += BATCH.keys) {
+        await this.#connection.commit(transaction => {
+          for (const { ref } of page.slice(start, start + BATCH.keys)) transaction.delete(ref)
+        })
+        progress()
+      }
     }
   }
 
@@ -211,19 +201,27 @@ export class FirestoreBackend extends BaseBackend {
         const ids = client.collection(this.#collection).where('id', '>=', from).where('id', '<', before).orderBy('id')
         return (last === undefined ? ids : ids.startAfter(last))
           .select(...fields)
-          .limit(BATCH.keys)
+          .limit(PAGE)
           .get()
       })
       progress()
       if (docs.length > 0) yield docs
-      if (docs.length < BATCH.keys) return
+      if (docs.length < PAGE) return
       last = docs.at(-1)?.get('id')
     }
   }
 
+  async #readCounter(id: string): Promise<{ live: StoredEntry | undefined; stored: StoredEntry | undefined }> {
+    const stored = await this._get(id)
+    return { live: this.#isOver(stored?.expiresAt) ? undefined : stored, stored }
+  }
+
   #isLive(snapshot: Snapshot): boolean {
-    const expiresAt = deadlineOf(snapshot)
-    return expiresAt === undefined || expiresAt > this.now()
+    return !this.#isOver(deadlineOf(snapshot))
+  }
+
+  #isOver(expiresAt: number | undefined): boolean {
+    return expiresAt !== undefined && expiresAt <= this.now()
   }
 
   /** The documents of these entries, in their order, with all fields or only some. */

@@ -41,8 +41,8 @@ export class OwnClient {
   readonly #calls = new Set<GrpcCall>()
   readonly #pending = new Set<Promise<unknown>>()
   readonly #lifetime: number
-  /** When the server was last heard of, in monotonic milliseconds. */
-  #heard = performance.now()
+  /** When the server was last heard of, in monotonic milliseconds; at first, when it was first called. */
+  #heard = Number.POSITIVE_INFINITY
   #ended = false
 
   /** @param timeout Milliseconds that a call of the backend has. */
@@ -63,7 +63,7 @@ export class OwnClient {
     })
   }
 
-  /** Milliseconds since the server answered anything. */
+  /** Milliseconds since the server answered anything; negative while it has not been called yet. */
   get silence(): number {
     return performance.now() - this.#heard
   }
@@ -109,6 +109,7 @@ export class OwnClient {
       const start = call.start.bind(call)
       call.start = (metadata, listener) => start(metadata, this.#listener(call, listener))
       this.#calls.add(call)
+      this.#heard = Math.min(this.#heard, performance.now())
       if (this.#ended) process.nextTick(cancel, call)
       return call
     }

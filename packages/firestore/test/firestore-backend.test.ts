@@ -224,8 +224,8 @@ describeService('firestore', server => {
       ]) {
         const start = performance.now()
         await batch()
-        // Two delays, there and back, and what the machine takes.
-        expect(performance.now() - start).toBeLessThan(400)
+        // There and back is 200 ms; one by one the keys would take a hundred times that.
+        expect(performance.now() - start).toBeLessThan(2000)
       }
     })
   })
@@ -242,9 +242,8 @@ describeService('firestore', server => {
       expect((await collection.get()).docs.map(each => each.get('id')).sort()).toEqual(
         neighbours.map(name => `${name.replace('@', '%40')}:k`).sort(),
       )
-      const pages = Math.ceil(5200 / 250)
-      expect(requests.filter(name => name === 'Commit')).toHaveLength(pages)
-      expect(requests.filter(name => name === 'RunQuery')).toHaveLength(pages)
+      expect(requests.filter(name => name === 'RunQuery')).toHaveLength(6)
+      expect(requests.filter(name => name === 'Commit')).toHaveLength(21)
     }, 60_000)
 
     test('ends while another client goes on writing', async () => {

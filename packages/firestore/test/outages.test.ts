@@ -298,7 +298,8 @@ describeService('firestore', () => {
     const backend = open(proxy)
     await backend.set('locked', bytes('1'))
     const { connections } = proxy.traffic
-    const [document] = (await firestore.collection('cachekit').get()).docs
+    const { docs } = await firestore.collection('cachekit').where('id', '==', 'cachekit:locked').get()
+    const [document] = docs
     const transaction = firestore.runTransaction(async each => {
       await each.get(document?.ref as DocumentReference)
       await sleep(1.5 * timeout)
