@@ -31,7 +31,9 @@ export class FaultyConnection {
     this.#answered = 0
     const { refuse, reset } = this.#proxy.faults
     if (reset === true) {
-      this.#client.resetAndDestroy()
+      // One that is just being shut down Node.js cannot reset, and would wait for it at exit.
+      if (this.#client.writableEnded) this.#client.destroy()
+      else this.#client.resetAndDestroy()
       this.#server.destroy()
     }
     if (refuse === true) this.#end()

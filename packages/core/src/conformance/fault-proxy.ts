@@ -98,7 +98,7 @@ export class FaultProxy {
     this.connections++
     client.on('error', () => {})
     if (this.#fault.kind === 'refuse' || this.#fault.kind === 'reset') {
-      client.resetAndDestroy()
+      reset(client)
       return
     }
     const link = new Link(client, connect(this.#target), this.#fault, unanswered => {
@@ -149,7 +149,7 @@ class Link {
   }
 
   reset(): void {
-    this.#client.resetAndDestroy()
+    reset(this.#client)
     this.#server.destroy()
   }
 
@@ -215,4 +215,10 @@ class Link {
 /** Bytes that begin no reply in any protocol that we know; the ends of lines stay, for those that wait for one. */
 function garbled(chunk: Buffer): Buffer {
   return Buffer.from(chunk.map((byte, index) => (index === 0 ? 0xfe : byte < 0x20 ? byte : byte ^ 0x80)))
+}
+
+/** Ends a connection by a reset. One that is just being shut down Node.js cannot reset, and would wait for it at exit. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
