@@ -369,7 +369,7 @@ export const networkMutants: readonly NetworkMutant[] = [
   {
     name: 'a write is done when its bytes are written',
     source: 'fire and forget: acknowledged, and lost with the connection',
-    rule: 'R34',
+    rule: 'R4',
     mutate: Base =>
       class extends Base {
         protected override async _set(id: string, entry: NewEntry): Promise<void> {

@@ -1,4 +1,4 @@
-// R1, R12, R23 to R35: what happens when the network fails. The server is reached through a proxy of the kit.
+// R1, R4, R12, R23 to R35: what happens when the network fails. The server is reached through a proxy of the kit.
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import type { CacheBackend } from '../../backend.ts'
 import { type CacheError, isCacheError } from '../../errors.ts'
@@ -154,6 +154,29 @@ export const faultCases: readonly CaseDefinition[] = [
         await proxy.end()
         await works(backend, 2 * RECOVERY)
       }
+    },
+  },
+  {
+    rule: 'R4',
+    title: 'no write resolves before the server can have heard of it',
+    timeout: 20_000,
+    rootOnly: true,
+    async run(fixture) {
+      const { backend, proxy } = await behindProxy(fixture)
+      await proxy.set({ kind: 'freeze' })
+      const resolved: string[] = []
+      const calls = Object.entries(keyedCalls)
+        .filter(([name]) => writes.has(name))
+        .map(([name, call]) =>
+          call(backend, 'k').then(
+            () => resolved.push(name),
+            () => {},
+          ),
+        )
+      await sleep(TIMEOUT / 5)
+      checkEqual(resolved, [], 'writes that resolved while the server was frozen')
+      await proxy.set({ kind: 'none' })
+      await Promise.all(calls)
     },
   },
   {
