@@ -89,7 +89,7 @@ export class MongoDBBackend extends BaseBackend {
   }
 
   protected override async _get(id: string): Promise<StoredEntry | undefined> {
-    // The whole document: a projection takes the server longer than the few bytes that it saves.
+    // The whole document: what a projection would save is a deadline.
     const found = await this.#collection.findOne({ _id: id, ...LIVE })
     return found === null ? undefined : { value: toBytes(found.value) }
   }

@@ -25,9 +25,9 @@ export const dynamodb: Suite = {
         const { encode, decode } = await defaultRecords()
         return bare(url, 'recorded', ({ get, set, getMany }) => ({
           set: (name, value) => set(name, encode(value)),
-          get: async name => decode(Buffer.from(await get(name))),
-          hit: async name => decode(Buffer.from(await get(name))),
-          getMany: async names => (await getMany(names)).map(bytes => decode(Buffer.from(bytes))),
+          get: async name => decode(await get(name)),
+          hit: async name => decode(await get(name)),
+          getMany: async names => (await getMany(names)).map(bytes => decode(bytes)),
         }))
       },
     },
@@ -101,8 +101,8 @@ export const dynamodbBytes: Suite = {
         const backend = new DynamoDBBackend({ endpoint, region, clientOptions: { credentials } })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
-          get: key => backend.get(key),
-          getMany: keys => backend.getMany(keys),
+          get: async key => toBuffer(await backend.get(key)),
+          getMany: async keys => (await backend.getMany(keys)).map(toBuffer),
           close: () => backend.close(),
         }
       },
@@ -113,9 +113,9 @@ export const dynamodbBytes: Suite = {
 
 interface Bare {
   set(name: string, value: Uint8Array): Promise<unknown>
-  get(name: string): Promise<Uint8Array>
+  get(name: string): Promise<Buffer>
   /** In the order of the names, which BatchGetItem does not keep. */
-  getMany(names: readonly string[]): Promise<Uint8Array[]>
+  getMany(names: readonly string[]): Promise<Buffer[]>
 }
 
 /** The SDK with its default options, on a table with one key and the attributes that CacheKit writes. */
@@ -139,7 +139,7 @@ async function bare(
       set: (name, value) => client.send(new PutItemCommand({ TableName: table, Item: item(name, value) })),
       async get(name) {
         const key = { TableName: table, Key: { pk: { S: name } }, ConsistentRead: true }
-        return (await client.send(new GetItemCommand(key))).Item?.value?.B as Uint8Array
+        return toBuffer((await client.send(new GetItemCommand(key))).Item?.value?.B)
       },
       async getMany(names) {
         const Keys = names.map(name => ({ pk: { S: name } }))
@@ -147,7 +147,7 @@ async function bare(
           new BatchGetItemCommand({ RequestItems: { [table]: { Keys, ConsistentRead: true } } }),
         )
         const values = new Map(Responses?.[table]?.map(found => [found.pk?.S, found.value?.B]))
-        return names.map(name => values.get(name) as Uint8Array)
+        return names.map(name => toBuffer(values.get(name)))
       },
     }),
     close: () => client.destroy(),
@@ -169,4 +169,9 @@ async function createTable(endpoint: string, name: string, key: string): Promise
   })
   client.destroy()
   return name
+}
+
+/** The SDK gives plain arrays of bytes. */
+function toBuffer(bytes: Uint8Array | undefined): Buffer {
+  return bytes === undefined ? Buffer.alloc(0) : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
