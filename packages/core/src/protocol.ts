@@ -178,6 +178,8 @@ export class Protocol {
       loads.end(path, key, load)
     }
     load.run(() => this.#run({ ...call, signal: undefined }, load, look, background)).then(end, end)
+    // Nobody who comes to wait for it and leaves again is the last one then.
+    if (background) load.wait(undefined, undefined).catch(() => {})
     return load
   }
 

@@ -1,21 +1,12 @@
 import * as os from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type CacheBackend, CacheError, createCache } from '@cachekit/core'
+import { createCache } from '@cachekit/core'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
 import { type Db, MongoClient } from 'mongodb'
+import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
 import { MongoDBBackend, type MongoDBBackendOptions } from '../src/index.ts'
 
 // Jest fails a case during which a rejection is unhandled or an exception is not caught.
-
-const timeout = 1000
-/** When a call must have settled at the latest. */
-const limit = 1.2 * timeout
-/** How soon after an outage a backend must serve again. */
-const recovery = 2000
-
-const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
-const text = (value: Uint8Array | undefined): string | undefined => value && new TextDecoder().decode(value)
-const range = (length: number): string[] => Array.from({ length }, (_, index) => `key-${index}`)
 
 const opened: { close(): Promise<unknown> }[] = []
 afterEach(async () => {
@@ -47,67 +38,6 @@ async function primary(url: string): Promise<void> {
   while (!(await client.db('admin').command({ hello: 1 })).isWritablePrimary) await sleep(20)
   await client.close()
 }
-
-interface Settled {
-  readonly values: unknown[]
-  readonly errors: CacheError[]
-}
-
-/** What became of the calls; fails unless each settled within the limit, by a `CacheError` if at all. */
-async function settled(calls: Promise<unknown>[]): Promise<Settled> {
-  const start = performance.now()
-  const late: number[] = []
-  const results = await Promise.allSettled(
-    calls.map(call =>
-      call.finally(() => {
-        const duration = performance.now() - start
-        if (duration > limit) late.push(duration)
-      }),
-    ),
-  )
-  expect(late).toEqual([])
-  const errors = results.flatMap(result => (result.status === 'rejected' ? [result.reason] : []))
-  for (const error of errors) expect(error).toBeInstanceOf(CacheError)
-  return { values: results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : [])), errors }
-}
-
-/** Calls until the call resolves, at most for `patience` milliseconds; every rejection must be one of an outage. */
-async function worksAgain<T>(call: () => Promise<T>, patience = recovery): Promise<T> {
-  const end = performance.now() + patience
-  for (;;) {
-    try {
-      return await call()
-    } catch (error) {
-      expect(['CACHE_UNAVAILABLE', 'CACHE_TIMEOUT']).toContain((error as CacheError).code)
-      if (performance.now() > end) throw error
-      await sleep(20)
-    }
-  }
-}
-
-/** One call of each kind of operation. */
-const operations: Readonly<Record<string, (backend: CacheBackend) => Promise<unknown>>> = {
-  get: backend => backend.get('key-0'),
-  getEntry: backend => backend.getEntry('key-0'),
-  getMany: backend => backend.getMany(range(10)),
-  has: backend => backend.has('key-0'),
-  set: backend => backend.set('written', bytes('1')),
-  setMany: backend => backend.setMany(range(10).map(key => [`written ${key}`, bytes('1')])),
-  add: backend => backend.add('added', bytes('1')),
-  compareAndSet: backend => backend.compareAndSet('key-0', bytes('x'), bytes('y')),
-  compareAndDelete: backend => backend.compareAndDelete('key-0', bytes('x')),
-  increment: backend => backend.increment('counter'),
-  touch: backend => backend.touch('key-0', { ttl: undefined }),
-  delete: backend => backend.delete('absent'),
-  deleteMany: backend => backend.deleteMany(['absent']),
-  clear: backend => backend.namespace('empty').clear(),
-  keys: async backend => {
-    for await (const _ of backend.namespace('empty').keys());
-  },
-}
-const writes = ['set', 'setMany', 'add', 'compareAndSet', 'compareAndDelete', 'increment', 'touch', 'delete']
-
-const callAll = (backend: CacheBackend): Promise<unknown>[] => Object.values(operations).map(call => call(backend))
 
 describeService('mongodb', () => {
   test('a server that starts after the backend is used as soon as it is there', async () => {
