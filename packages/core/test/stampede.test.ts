@@ -262,6 +262,24 @@ describe('stale values', () => {
     expect(cache.stats().loadFailures).toBeGreaterThan(0)
   })
 
+  test('a refresh in the background goes on when a caller who waited for it leaves', async () => {
+    const cache = open(brief)
+    await cache.set('key', 'old')
+    await sleep(30)
+    const held = gate<string>()
+    expect(await cache.getOrSet('key', () => held.promise)).toBe('old')
+    await until(() => cache.stats().loads === 1)
+    const leaving = new AbortController()
+    const options = { staleWhileRevalidate: 0, signal: leaving.signal }
+    const waiting = code(cache.getOrSet('key', () => 'own', options))
+    await sleep(20)
+    leaving.abort(new Error('left'))
+    expect(await waiting).toEqual(new Error('left'))
+    held.open('new')
+    await sleep(20)
+    expect((await cache.getEntry('key'))?.value).toBe('new')
+  })
+
   test('staleIfError waits for the loader, and answers the old value where it fails', async () => {
     const cache = open({ ttl: 20, staleIfError: '1h' })
     await cache.set('key', 'old')
