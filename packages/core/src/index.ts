@@ -10,6 +10,7 @@ export type {
 } from './backend.ts'
 export type { Deadline } from './backend-view.ts'
 export { type BackendOptions, BaseBackend, type BatchLimits } from './base-backend.ts'
+export type { CacheBus } from './bus.ts'
 export {
   type Awaitable,
   type BulkLoader,
