@@ -1,6 +1,6 @@
 import type { CacheDefaults, CacheOptions, StandardSchema } from './cache.ts'
 import { parseDuration, parseTtl } from './duration.ts'
-import { CacheError, describeArgument, invalidArgument, typeOf } from './errors.ts'
+import { assertArgument, CacheError } from './errors.ts'
 import type { LeaseSettings } from './protocol.ts'
 import type { Life } from './tagged-records.ts'
 
@@ -12,41 +12,43 @@ const HARD_TIMEOUT = 60_000
 /** Throws `CACHE_INVALID_ARGUMENT` or `CACHE_INVALID_TTL` for an option that is not what it should be. */
 export function checkDefaults<T extends object>(options: T | undefined): T {
   if (options === undefined) return {} as T
-  if (typeof options !== 'object' || options === null) {
-    throw invalidArgument(`options must be an object such as { ttl: '5m' }, not ${describeArgument(options)}.`)
-  }
-  const { ttl, jitter, shouldCache, tags, staleWhileRevalidate, staleIfError, loaderTimeout, schema } =
-    options as CacheDefaults<unknown>
+  assertArgument(typeof options === 'object' && options !== null, "options must be an object as { ttl: '5m' }", options)
+  const { ttl, jitter = 0, shouldCache, tags, loaderTimeout, schema, ...rest } = options as CacheDefaults<unknown>
   if (ttl !== undefined && typeof ttl !== 'function') parseTtl(ttl)
-  if (jitter !== undefined && !(typeof jitter === 'number' && jitter >= 0 && jitter <= 1)) {
-    throw invalidArgument(`jitter must be a number from 0 to 1, not ${describeArgument(jitter)}.`)
-  }
-  if (shouldCache !== undefined && typeof shouldCache !== 'function') {
-    throw invalidArgument(`shouldCache must be a function, not ${typeOf(shouldCache)}.`)
-  }
-  if (tags !== undefined) checkTags(tags)
-  if (staleWhileRevalidate !== undefined) parseDuration('staleWhileRevalidate', staleWhileRevalidate)
-  if (staleIfError !== undefined) parseDuration('staleIfError', staleIfError)
-  if (loaderTimeout !== undefined) timeoutsOf(loaderTimeout)
-  if (schema !== undefined && typeof schema?.['~standard']?.validate !== 'function') {
-    throw invalidArgument(`schema must be a Standard Schema, such as one of Zod or Valibot, not ${typeOf(schema)}.`)
-  }
+  assertArgument(
+    typeof jitter === 'number' && jitter >= 0 && jitter <= 1,
+    'jitter must be a number from 0 to 1',
+    jitter,
+  )
+  assertArgument(
+    shouldCache === undefined || typeof shouldCache === 'function',
+    'shouldCache must be a function',
+    shouldCache,
+  )
+  assertArgument(
+    schema === undefined || typeof schema?.['~standard']?.validate === 'function',
+    'schema must be a Standard Schema, such as one of Zod or Valibot',
+    schema,
+  )
+  checkTags(tags)
+  staleTimesOf(rest)
+  timeoutsOf(loaderTimeout)
   return options
 }
 
 /** The tags, each once. */
-export function checkTags(tags: readonly string[]): readonly string[] {
-  if (!Array.isArray(tags)) throw invalidArgument(`tags must be an array of strings, not ${typeOf(tags)}.`)
-  const unique = [...new Set<unknown>(tags)]
-  if (unique.length > MAX_TAGS) throw invalidArgument(`An entry has at most ${MAX_TAGS} tags, not ${unique.length}.`)
+export function checkTags(tags: readonly string[] | undefined = []): readonly string[] {
+  assertArgument(Array.isArray(tags), 'tags must be an array of strings', tags)
+  const unique = [...new Set<string>(tags)]
+  assertArgument(unique.length <= MAX_TAGS, `An entry has at most ${MAX_TAGS} tags`, unique.length)
   for (const tag of unique) {
-    if (typeof tag !== 'string' || tag === '' || !tag.isWellFormed() || Buffer.byteLength(tag) > MAX_TAG_BYTES) {
-      throw invalidArgument(
-        `A tag must be a non-empty well-formed string of at most ${MAX_TAG_BYTES} bytes in UTF-8, not ${describeArgument(tag)}.`,
-      )
-    }
+    assertArgument(
+      typeof tag === 'string' && tag !== '' && tag.isWellFormed() && Buffer.byteLength(tag) <= MAX_TAG_BYTES,
+      `A tag must be a non-empty well-formed string of at most ${MAX_TAG_BYTES} bytes in UTF-8`,
+      tag,
+    )
   }
-  return unique as string[]
+  return unique
 }
 
 /** In milliseconds. */
@@ -79,10 +81,8 @@ export function staleTimesOf(
 
 /** `options` over `defaults`; what is `undefined` says nothing. */
 export function merge<T extends object>(defaults: T, options: object): T {
-  const merged = { ...defaults }
-  for (const [option, value] of Object.entries(options))
-    if (value !== undefined) Object.assign(merged, { [option]: value })
-  return merged
+  const said = Object.entries(options).filter(([, value]) => value !== undefined)
+  return { ...defaults, ...Object.fromEntries(said) }
 }
 
 /** The value as the schema gives it. Throws `CACHE_INVALID_VALUE` where it does not fit. */
@@ -103,11 +103,13 @@ export async function validate<T>(schema: StandardSchema<T> | undefined, value: 
 export function leaseOf(lease: CacheOptions<never>['lease'], shared: boolean): LeaseSettings {
   const options = typeof lease === 'object' && lease !== null ? lease : { scope: lease }
   const { scope = shared ? 'store' : 'process', ttl = 5000, wait = 30_000 } = options
-  if (scope !== 'store' && scope !== 'process') {
-    throw invalidArgument(`lease must be 'store', 'process' or { scope, ttl, wait }, not ${describeArgument(scope)}.`)
-  }
+  assertArgument(
+    scope === 'store' || scope === 'process',
+    "lease must be 'store', 'process' or { scope, ttl, wait }",
+    scope,
+  )
   const life = parseDuration('lease.ttl', ttl)
-  if (life < 100) throw invalidArgument(`lease.ttl must be at least 100 ms, not ${life}.`)
+  assertArgument(life >= 100, 'lease.ttl must be at least 100 ms', life)
   return { scope, ttl: life, wait: parseDuration('lease.wait', wait) }
 }
 
@@ -115,8 +117,10 @@ export function leaseOf(lease: CacheOptions<never>['lease'], shared: boolean): L
 export function breakerOf(breaker: CacheOptions<never>['breaker']): { failures: number; retryAfter: number } {
   if (breaker === false) return { failures: Number.POSITIVE_INFINITY, retryAfter: 0 }
   const { failures = 5, retryAfter = 1000 } = breaker ?? {}
-  if (!Number.isInteger(failures) || failures < 1) {
-    throw invalidArgument(`breaker.failures must be an integer of at least 1, not ${describeArgument(failures)}.`)
-  }
+  assertArgument(
+    Number.isInteger(failures) && failures > 0,
+    'breaker.failures must be an integer of at least 1',
+    failures,
+  )
   return { failures, retryAfter: parseDuration('breaker.retryAfter', retryAfter) }
 }

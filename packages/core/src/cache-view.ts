@@ -1,4 +1,4 @@
-import type { CacheBackend } from './backend.ts'
+import type { CacheBackend, LiveStore } from './backend.ts'
 import type {
   Awaitable,
   BulkLoader,
@@ -27,17 +27,21 @@ import type { Codec } from './codec.ts'
 import { addToCounter } from './counter.ts'
 import { defaultCodec } from './default-codec.ts'
 import { parseDuration, type Ttl } from './duration.ts'
-import { CacheError, type CacheErrorCode, describeArgument, invalidArgument, isCacheError, typeOf } from './errors.ts'
+import { assertArgument, CacheError, type CacheErrorCode, invalidArgument, isCacheError, typeOf } from './errors.ts'
 import { type CacheEvents, type CacheStats, Events } from './events.ts'
+import { Invalidations } from './invalidations.ts'
 import { loadMany } from './load-many.ts'
 import { Loads } from './loads.ts'
+import { LocalTier, type Target } from './local-tier.ts'
 import { NoBackend } from './no-backend.ts'
 import { assertKey, childPrefix, rootPrefix } from './physical-id.ts'
-import { type Call, type Loaded, NOTHING, Protocol } from './protocol.ts'
-import { EncodedRecords, LiveRecords, type RecordStore, type Stored } from './record-store.ts'
+import { type Loaded, NOTHING, Protocol } from './protocol.ts'
+import { EncodedRecords, keepIn, LiveRecords, type Prepared, type RecordStore, type Stored } from './record-store.ts'
 import { StoreGuard } from './store-guard.ts'
-import { keysOfTokens, type Life, type Look, TaggedRecords } from './tagged-records.ts'
+import { keysOfTokens, type Life, type Look, TaggedRecords, type Written } from './tagged-records.ts'
 import { wrap } from './wrap.ts'
+
+type LocalBackend = CacheBackend & { readonly live: LiveStore }
 
 /** What a cache shares with its namespaces. */
 interface Shared {
@@ -47,6 +51,19 @@ interface Shared {
   readonly codec: Codec | undefined
   readonly onStoreFailure: 'load' | 'load-or-miss' | 'reject'
   readonly lease: CacheOptions<never>['lease']
+  readonly localTtl: number
+  readonly invalidations: Invalidations
+}
+
+/** Where a namespace is: its stores, and its names. */
+interface Place {
+  readonly backend: CacheBackend | undefined
+  readonly local: LocalBackend | undefined
+  /** In events. */
+  readonly name: string
+  /** Among the loads under way, and on the bus; a prefix of what names those made from it. */
+  readonly path: string
+  readonly parent: CacheView<never> | undefined
 }
 
 /** What `onStoreFailure` is about. Other codes tell of a mistake of the caller. */
@@ -60,85 +77,102 @@ const STORE_FAILURES: ReadonlySet<CacheErrorCode> = new Set([
 
 /** How many records `keys` looks at together. */
 const KEYS_PAGE = 100
+/** What `add` and `increment` hope for. */
+const ABSENT: Look = { state: 'absent', record: undefined, tokens: new Map(), born: 0 }
 
 type Found = { readonly value: unknown } | undefined
+/** A value to be stored, checked. */
 type Entry = readonly [stored: string, value: unknown, life: Life, tags: readonly string[]]
 
 /** The cache that users call: on the root namespace of its backend, or a view of another one. */
 export class CacheView<V> implements Cache<V> {
   readonly backend: CacheBackend | undefined
+  readonly #place: Place
   readonly #store: CacheBackend
   readonly #records: RecordStore
-  /** The same as `#records` where values live in this process: a hit there needs no `await`. */
+  /** The same as `#records` where values live in this process. */
   readonly #live: LiveRecords | undefined
+  readonly #local: LocalTier | undefined
   readonly #tagged: TaggedRecords
   readonly #protocol: Protocol
   readonly #defaults: CacheDefaults<V>
   readonly #shared: Shared
-  /** Names this namespace in events. */
-  readonly #namespace: string
-  /** Names this namespace among the loads under way, and is a prefix of what names those made from it. */
-  readonly #path: string
-  readonly #parent: CacheView<never> | undefined
   #closing: Promise<void> | undefined
 
   static create<T>(options: CacheOptions<T>): CacheView<T> {
     if (typeof options !== 'object' || options === null || !('backend' in options)) {
       throw invalidArgument('createCache needs { backend }; { backend: undefined } makes a cache that stores nothing.')
     }
-    const { backend, codec, lease, breaker, storeTimeout = 500, onStoreFailure = 'load', ...defaults } = options
-    if (backend !== undefined && typeof backend?.getMany !== 'function') {
-      throw invalidArgument(`backend must be a CacheBackend such as new InMemoryBackend(), not ${typeOf(backend)}.`)
-    }
-    if (codec !== undefined && (typeof codec?.encode !== 'function' || typeof codec.decode !== 'function')) {
-      throw invalidArgument(`codec must be { id, encode, decode }, not ${typeOf(codec)}.`)
-    }
-    if (!['load', 'load-or-miss', 'reject'].includes(onStoreFailure)) {
-      throw invalidArgument(
-        `onStoreFailure must be 'load', 'load-or-miss' or 'reject', not ${describeArgument(onStoreFailure)}.`,
-      )
-    }
+    const { backend, local, localTtl = 5000, bus, codec, lease, breaker, storeTimeout = 500, ...rest } = options
+    const { onStoreFailure = 'load', ...defaults } = rest
+    const isBackend = (value: CacheBackend | undefined): boolean =>
+      value === undefined || typeof value?.getMany === 'function'
+    assertArgument(isBackend(backend), 'backend must be a CacheBackend such as new InMemoryBackend()', backend, typeOf)
+    assertArgument(
+      isBackend(local) && (local === undefined || local.live !== undefined),
+      'local must be a backend in this process, such as new InMemoryBackend()',
+      local,
+      typeOf,
+    )
+    assertArgument(
+      bus === undefined || (local !== undefined && typeof bus?.subscribe === 'function'),
+      'bus must be a CacheBus such as new RedisBus(), beside { local }',
+      bus,
+      typeOf,
+    )
+    assertArgument(
+      codec === undefined || (typeof codec?.encode === 'function' && typeof codec.decode === 'function'),
+      'codec must be { id, encode, decode }',
+      codec,
+      typeOf,
+    )
+    assertArgument(
+      ['load', 'load-or-miss', 'reject'].includes(onStoreFailure),
+      "onStoreFailure must be 'load', 'load-or-miss' or 'reject'",
+      onStoreFailure,
+    )
     const store = backend ?? new NoBackend()
-    const patience = parseDuration('storeTimeout', storeTimeout)
+    const patience = Math.min(parseDuration('storeTimeout', storeTimeout), 0x7fffffff)
+    const events = new Events()
     const shared: Shared = {
       loads: new Loads(),
       guard: new StoreGuard(store.name, patience, breakerOf(breaker), () => store.get('~p')),
-      events: new Events(),
+      events,
       codec,
       onStoreFailure,
       lease,
+      localTtl: parseDuration('localTtl', localTtl),
+      invalidations: new Invalidations(bus, error => events.emit('failure', { error, namespace: '' })),
     }
-    return new CacheView<T>(backend, defaults, shared, '', rootPrefix('cache'), undefined)
+    const place = { backend, local, name: '', path: rootPrefix('cache'), parent: undefined }
+    return new CacheView<T>(place, defaults, shared)
   }
 
-  private constructor(
-    backend: CacheBackend | undefined,
-    defaults: CacheDefaults<V>,
-    shared: Shared,
-    namespace: string,
-    path: string,
-    parent: CacheView<never> | undefined,
-  ) {
+  private constructor(place: Place, defaults: CacheDefaults<V>, shared: Shared) {
+    const { backend, local, path, name } = place
+    const { codec, loads, guard, events, lease, invalidations, localTtl } = shared
     this.backend = backend
+    this.#place = place
     this.#store = backend ?? new NoBackend()
     this.#defaults = checkDefaults(defaults)
     this.#shared = shared
-    this.#namespace = namespace
-    this.#path = path
-    this.#parent = parent
-    const { codec, loads, guard, events, lease } = shared
     // Only the default codec knows how to clone; another one may also encrypt what must not lie in memory as it is.
     if (this.#store.live !== undefined && codec === undefined) this.#live = new LiveRecords(this.#store.live)
     this.#records = this.#live ?? new EncodedRecords(this.#store, codec ?? defaultCodec)
-    this.#tagged = new TaggedRecords(this.#records, loads)
+    if (local !== undefined) {
+      const keep = codec === undefined ? keepIn(local.live) : (record: Stored) => record as never
+      this.#local = new LocalTier(local.live, path, localTtl, invalidations, keep)
+    }
+    this.#tagged = new TaggedRecords(this.#records, loads, this.#local)
     this.#protocol = new Protocol({
       records: this.#records,
       tagged: this.#tagged,
+      local: this.#local,
       loads,
       guard,
       events,
       lease: leaseOf(lease, this.#store.supports.shared),
-      namespace,
+      namespace: name,
       path,
       goesOn: error => this.#goesOn(error),
     })
@@ -167,7 +201,7 @@ export class CacheView<V> implements Cache<V> {
   async #find(keys: readonly string[]): Promise<readonly Found[]> {
     const stored = this.#keys(keys)
     if (stored.length === 0) return []
-    const looks = await this.#orMiss(() => this.#tagged.look(stored))
+    const looks = await this.#orMiss(() => this.#tagged.glance(stored))
     const found = await Promise.all(keys.map((_, index) => this.#fresh(looks?.[index])))
     for (let index = 0; index < keys.length; index++) this.#count(keys[index] as string, found[index] !== undefined)
     return found
@@ -176,8 +210,7 @@ export class CacheView<V> implements Cache<V> {
   async getEntry<T extends V = V>(key: string): Promise<CacheEntry<T> | undefined> {
     const stored = this.#key(key)
     const entry = await this.#orMiss(async () => {
-      const [look] = await this.#tagged.look([stored])
-      const { record, state } = look as Look
+      const { record, state } = await this.#look(stored)
       if (record === undefined || (state !== 'fresh' && state !== 'stale')) return undefined
       const found = await this.#open(record, this.#defaults)
       const stale = state === 'stale'
@@ -197,62 +230,54 @@ export class CacheView<V> implements Cache<V> {
   }
 
   async set(key: string, value: V, options?: SetOptions): Promise<void> {
-    const [stored, , life, tags] = this.#entry(key, value, options, undefined)
-    const prepared = await this.#records.prepare(stored, await validate(this.#defaults.schema, value))
-    await this.#shared.loads.invalidate(this.#path, [key])
-    await this.#ask(async () => {
-      const { draft, ttl } = this.#tagged.draft(prepared, await this.#tagged.tokens(tags, life), life)
-      await this.#records.set(stored, draft, ttl)
-    })
-    this.#emit('set', { key })
+    await this.setMany([[key, value, options]])
   }
 
   async setMany(
-    entries: Iterable<readonly [key: string, value: V, options?: SetOptions]>,
+    entries: Iterable<readonly [key: string, value: V, options?: SetOptions | undefined]>,
     options?: SetOptions,
   ): Promise<void> {
-    if (typeof entries !== 'object' || entries === null || !(Symbol.iterator in entries)) {
-      throw invalidArgument(`entries must be an array or another iterable, not ${typeOf(entries)}.`)
-    }
+    assertArgument(
+      typeof entries === 'object' && entries !== null && Symbol.iterator in entries,
+      'entries must be an array or another iterable',
+      entries,
+      typeOf,
+    )
     const keys: string[] = []
     const checked = Array.from(entries, entry => {
-      if (!Array.isArray(entry)) throw invalidArgument(`An entry must be [key, value, options?], not ${typeOf(entry)}.`)
-      const [key, value, own] = entry as readonly [string, V, SetOptions?]
+      assertArgument(Array.isArray(entry), 'An entry must be [key, value, options?]', entry, typeOf)
+      const [key, value, own = options] = entry as readonly [string, V, SetOptions?]
       keys.push(key)
-      return this.#entry(key, value, own, options)
+      return this.#entry(key, value, own)
     })
-    const prepare = async ([stored, value]: Entry) =>
-      this.#records.prepare(stored, await validate(this.#defaults.schema, value as V))
-    const prepared = await Promise.all(checked.map(prepare))
-    await this.#shared.loads.invalidate(this.#path, keys)
-    await this.#ask(async () => {
+    const prepared = await Promise.all(checked.map(entry => this.#prepare(entry)))
+    await this.#invalidate({ keys: checked.map(([stored]) => stored) }, async () => {
       // One batch for the tokens of all entries, which live as long as the longest.
       const longest = checked.map(([, , life]) => life).reduce(longer, { ttl: 0, stale: 0 })
       const tokens = await this.#tagged.tokens([...new Set(checked.flatMap(([, , , tags]) => tags))], longest)
-      const drafts = checked.map(([stored, , life, tags], index) => {
-        const own = new Map(tags.map(tag => [tag, tokens.get(tag)]))
-        const { draft, ttl } = this.#tagged.draft(prepared[index] as never, own, life)
-        return [stored, draft, ttl] as const
+      const written = checked.map(([stored, , life, tags], index) => {
+        return [stored, ...this.#tagged.entry(prepared[index] as never, tags, tokens, life)] as const
       })
-      await this.#records.setMany(drafts)
+      const [first] = written
+      await (written.length === 1 && first ? this.#records.set(...first) : this.#records.setMany(written))
     })
     for (const key of keys) this.#emit('set', { key })
   }
 
   async add(key: string, value: V, options?: SetOptions): Promise<boolean> {
-    const [stored, , life, tags] = this.#entry(key, value, options, undefined)
-    const prepared = await this.#records.prepare(stored, await validate(this.#defaults.schema, value))
-    const added = await this.#ask(async () => {
-      const { draft, ttl } = this.#tagged.draft(prepared, await this.#tagged.tokens(tags, life), life)
-      for (let record: Stored | undefined; ; ) {
-        if (await this.#records.swap(stored, record, draft, ttl)) return true
-        const [look] = await this.#tagged.look([stored])
-        if (look?.state === 'fresh' && (await this.#fresh(look))) return false
-        record = look?.record
-      }
-    })
+    const entry = this.#entry(key, value, options)
+    const [stored, , life, tags] = entry
+    const prepared = await this.#prepare(entry)
+    let written: Written | undefined
+    const added = await this.#ask(() =>
+      this.#update(stored, ABSENT, async look => {
+        if (await this.#fresh(look)) return undefined
+        written ??= this.#tagged.entry(prepared, tags, await this.#tagged.tokens(tags, life), life)
+        return written
+      }),
+    )
     if (!added) return false
-    await this.#shared.loads.invalidate(this.#path, [key])
+    await this.#shared.loads.invalidate(this.#place.path, { keys: [stored] })
     this.#emit('set', { key })
     return true
   }
@@ -260,8 +285,7 @@ export class CacheView<V> implements Cache<V> {
   async increment(key: string, by = 1, options?: { readonly ttl?: Ttl | undefined }): Promise<number> {
     const stored = this.#key(key)
     const { ttl } = this.#life(by as V, options)
-    await this.#shared.loads.invalidate(this.#path, [key])
-    const sum = await this.#ask(async () => {
+    const sum = await this.#invalidate({ keys: [stored] }, async () => {
       for (;;) {
         try {
           return await this.#store.increment(stored, by, { ttl })
@@ -269,7 +293,7 @@ export class CacheView<V> implements Cache<V> {
           if (!isCacheError(error, 'CACHE_NOT_A_COUNTER')) throw error
           const sum = await this.#incrementRecord(stored, by)
           if (sum === 'not a counter') throw error
-          if (sum !== 'gone') return sum
+          if (sum !== undefined) return sum
         }
       }
     })
@@ -277,77 +301,94 @@ export class CacheView<V> implements Cache<V> {
     return sum
   }
 
-  /** For what the store cannot count: an integer with tags or a stale time, and what is there but counts as absent. */
-  async #incrementRecord(stored: string, by: number): Promise<number | 'gone' | 'not a counter'> {
-    const [look] = await this.#tagged.look([stored])
-    const { record, state, tokens } = look as Look
-    if (record === undefined) return 'gone'
-    if (state !== 'fresh') {
-      if (record.kind === 'corrupt') return 'not a counter'
-      await this.#records.remove(stored, record)
-      return 'gone'
-    }
-    const value = await record.value()
-    if (!Number.isSafeInteger(value)) return 'not a counter'
-    const { sum } = addToCounter(Buffer.from(String(value)), by)
-    const now = this.#records.now()
-    const { freshUntil, expiresAt } = record
-    const life = {
-      ttl: expiresAt === undefined ? undefined : Math.max(1, (freshUntil ?? expiresAt) - now),
-      stale: freshUntil === undefined ? 0 : (expiresAt ?? freshUntil) - freshUntil,
-    }
-    const own = new Map(Array.from(record.tags.keys(), tag => [tag, tokens.get(tag)]))
-    const { draft, ttl } = this.#tagged.draft(await this.#records.prepare(stored, sum), own, life)
-    return (await this.#records.swap(stored, record, draft, ttl)) ? sum : 'gone'
+  /**
+   * For what the store cannot count: an integer with tags or a stale time. What is there but counts as absent is removed;
+   * `undefined`: then the store can.
+   */
+  async #incrementRecord(stored: string, by: number): Promise<number | 'not a counter' | undefined> {
+    let result: number | 'not a counter' | undefined
+    const updated = await this.#update(stored, undefined, async ({ record, state, tokens }) => {
+      result = undefined
+      if (record === undefined) return undefined
+      if (state !== 'fresh') {
+        if (record.kind === 'corrupt') result = 'not a counter'
+        else await this.#records.remove(stored, record)
+        return undefined
+      }
+      const value = await record.value()
+      if (!Number.isSafeInteger(value)) {
+        result = 'not a counter'
+        return undefined
+      }
+      result = addToCounter(Buffer.from(String(value)), by).sum
+      const { freshUntil, expiresAt } = record
+      const ends = freshUntil ?? expiresAt
+      const life = {
+        ttl: ends === undefined ? undefined : Math.max(1, ends - this.#records.now()),
+        stale: ends === undefined ? 0 : (expiresAt ?? ends) - ends,
+      }
+      return this.#tagged.entry(await this.#records.prepare(stored, result), record.tags.keys(), tokens, life)
+    })
+    return updated || result === 'not a counter' ? result : undefined
   }
 
   async touch(key: string, options?: { readonly ttl?: Ttl | undefined }): Promise<boolean> {
     const stored = this.#key(key)
     checkDefaults(options)
-    return this.#ask(async () => {
-      for (;;) {
-        const [look] = await this.#tagged.look([stored])
+    let counter = false
+    return this.#change({ keys: [stored] }, async () => {
+      let life: Life | undefined
+      const touched = await this.#update(stored, undefined, async look => {
         const found = await this.#fresh(look)
-        const { record, tokens } = look as Look
-        if (record === undefined || found === undefined) return false
-        const life = this.#life(found.value as V, options)
+        const { record, tokens } = look
+        if (record === undefined || found === undefined) return undefined
+        life = this.#life(found.value as V, options)
         // A counter may change all the time, and nothing that it could be instead must not be touched.
-        if (record.kind === 'integer') return this.#store.touch(stored, { ttl: life.ttl })
-        const own = new Map(Array.from(record.tags.keys(), tag => [tag, tokens.get(tag)]))
-        const prolonged = await this.#tagged.tokens([...own.keys()], life, own)
-        const { draft, ttl } = this.#tagged.draft(record.prepared, prolonged, life)
-        if (await this.#records.swap(stored, record, draft, ttl)) return true
-      }
+        counter = record.kind === 'integer'
+        if (counter) return undefined
+        const tags = [...record.tags.keys()]
+        return this.#tagged.entry(record.prepared, tags, await this.#tagged.tokens(tags, life, tokens), life)
+      })
+      return counter ? this.#store.touch(stored, { ttl: life?.ttl }) : touched
     })
+  }
+
+  /** Writes what `next` makes of the record, until nobody was faster; `undefined`: nothing is to be written. */
+  async #update(
+    stored: string,
+    first: Look | undefined,
+    next: (look: Look) => Promise<Written | undefined>,
+  ): Promise<boolean> {
+    for (let look = first ?? (await this.#look(stored)); ; look = await this.#look(stored)) {
+      const written = await next(look)
+      if (written === undefined) return false
+      if (await this.#records.swap(stored, look.record, ...written)) return true
+    }
   }
 
   async delete(key: string): Promise<boolean> {
     const stored = this.#key(key)
-    await this.#shared.loads.invalidate(this.#path, [key])
-    const deleted = await this.#ask(() => this.#store.delete(stored))
+    const deleted = await this.#invalidate({ keys: [stored] }, () => this.#store.delete(stored))
     this.#emit('delete', { key })
     return deleted
   }
 
   async deleteMany(keys: readonly string[]): Promise<void> {
     const stored = this.#keys(keys)
-    await this.#shared.loads.invalidate(this.#path, keys)
-    await this.#ask(() => this.#store.deleteMany(stored))
+    await this.#invalidate({ keys: stored }, () => this.#store.deleteMany(stored))
     for (const key of keys) this.#emit('delete', { key })
   }
 
   async deleteByTag(...tags: string[]): Promise<void> {
     this.#assertOpen()
     const checked = checkTags(tags)
-    await this.#shared.loads.invalidateTags(this.#path, checked)
-    await this.#ask(() => this.#store.deleteMany(keysOfTokens(checked)))
+    await this.#invalidate({ tags: checked }, () => this.#store.deleteMany(keysOfTokens(checked)))
     this.#emit('deleteByTag', { tags: checked })
   }
 
   async clear(): Promise<void> {
     this.#assertOpen()
-    await this.#shared.loads.invalidateAll(this.#path)
-    await this.#ask(() => this.#store.clear())
+    await this.#invalidate({}, () => this.#store.clear())
     this.#emit('clear', {})
   }
 
@@ -380,19 +421,20 @@ export class CacheView<V> implements Cache<V> {
     together?: { readonly first: Look | undefined; onWait(): void },
   ): Promise<unknown> {
     const stored = this.#key(key)
-    if (typeof loader !== 'function') throw invalidArgument(`loader must be a function, not ${typeOf(loader)}.`)
+    assertArgument(typeof loader === 'function', 'loader must be a function', loader, typeOf)
     const merged = this.#merge(options)
-    const { signal, refresh = false, tags = [], shouldCache, schema, ttl } = merged
+    const { signal, refresh = false, tags, shouldCache, schema, ttl } = merged
     signal?.throwIfAborted()
     const { soft, hard } = timeoutsOf(merged.loaderTimeout)
     if (this.backend === undefined) return loader({ key, signal: signal ?? new AbortController().signal })
     const [staleWhileRevalidate, staleIfError] = staleTimesOf(merged)
-    const call: Call = {
+    const life = typeof ttl === 'function' ? { ttl: 0, stale: 0 } : lifeOf(merged, undefined as V)
+    return this.#protocol.getOrSet({
       key,
       stored,
       loader,
       tags: checkTags(tags),
-      life: typeof ttl === 'function' ? { ttl: 0, stale: 0 } : lifeOf(merged, undefined as V),
+      life,
       refresh,
       signal,
       staleWhileRevalidate,
@@ -401,14 +443,13 @@ export class CacheView<V> implements Cache<V> {
       hardTimeout: hard,
       open: record => this.#open(record, merged),
       prepare: async (loaded): Promise<Loaded> => {
-        if (loaded === NOTHING) return { value: loaded, life: call.life }
+        if (loaded === NOTHING) return { value: loaded, life }
         const value = await validate(schema, loaded as V)
-        if (shouldCache?.(value) === false) return { value, life: call.life }
+        if (shouldCache?.(value) === false) return { value, life }
         return { value, prepared: await this.#records.prepare(stored, value), life: lifeOf(merged, value) }
       },
       ...together,
-    }
-    return this.#protocol.getOrSet(call)
+    })
   }
 
   async getOrSetMany<T extends V>(
@@ -417,7 +458,7 @@ export class CacheView<V> implements Cache<V> {
     options?: LoadOptions<NoInfer<T>>,
   ): Promise<(T | undefined)[]> {
     const stored = new Map(this.#keys(keys).map((each, index) => [keys[index] as string, each]))
-    if (typeof loader !== 'function') throw invalidArgument(`loader must be a function, not ${typeOf(loader)}.`)
+    assertArgument(typeof loader === 'function', 'loader must be a function', loader, typeOf)
     const merged = this.#merge(options) as LoadOptions<V>
     const looks = await this.#lookMany([...stored.values()], merged)
     const first = new Map(Array.from(stored.keys(), (key, index) => [key, looks[index]]))
@@ -428,11 +469,12 @@ export class CacheView<V> implements Cache<V> {
   }
 
   /** Nothing where the store fails: then each key finds out for itself what that means. */
-  async #lookMany(stored: readonly string[], { tags = [], signal }: LoadOptions<V>): Promise<readonly Look[]> {
+  async #lookMany(stored: readonly string[], { tags, signal, refresh }: LoadOptions<V>): Promise<readonly Look[]> {
     if (stored.length === 0 || this.backend === undefined) return []
-    const { guard } = this.#shared
+    const checked = checkTags(tags)
+    const read = () => (refresh ? this.#tagged.look(stored, checked) : this.#tagged.glance(stored, checked))
     try {
-      return await guard.askPatiently(() => this.#tagged.look(stored, checkTags(tags)), signal)
+      return await this.#shared.guard.askPatiently(read, signal)
     } catch (error) {
       if (!this.#goesOn(error)) throw error
       return []
@@ -447,15 +489,19 @@ export class CacheView<V> implements Cache<V> {
   }
 
   namespace<T extends V = V>(name: string, defaults: CacheDefaults<T> = {}): Cache<T> {
-    const path = childPrefix(this.#path, name)
-    const merged = merge(this.#defaults as CacheDefaults<T>, checkDefaults(defaults))
-    const namespace = this.#namespace === '' ? name : `${this.#namespace}:${name}`
-    const parent = this as CacheView<never>
-    return new CacheView<T>(this.backend?.namespace(name), merged, this.#shared, namespace, path, parent)
+    const { backend, local, path, name: own } = this.#place
+    const place: Place = {
+      path: childPrefix(path, name),
+      backend: backend?.namespace(name),
+      local: local?.namespace(name) as LocalBackend | undefined,
+      name: own === '' ? name : `${own}:${name}`,
+      parent: this as CacheView<never>,
+    }
+    return new CacheView<T>(place, merge(this.#defaults as CacheDefaults<T>, checkDefaults(defaults)), this.#shared)
   }
 
   on<E extends keyof CacheEvents>(event: E, listener: (event: CacheEvents[E]) => void): () => void {
-    return this.#shared.events.on(event, this.#namespace, listener)
+    return this.#shared.events.on(event, this.#place.name, listener)
   }
 
   stats(): CacheStats {
@@ -464,7 +510,7 @@ export class CacheView<V> implements Cache<V> {
 
   async open(): Promise<void> {
     this.#assertOpen()
-    await this.#store.open()
+    await Promise.all([this.#store.open(), this.#shared.invalidations.open()])
   }
 
   close(): Promise<void> {
@@ -473,21 +519,28 @@ export class CacheView<V> implements Cache<V> {
   }
 
   async #close(): Promise<void> {
-    await this.#shared.loads.invalidateAll(this.#path)
-    await this.#store.close()
-    if (this.#parent === undefined) this.#shared.guard.stop()
+    const { local, parent, path } = this.#place
+    const { loads, invalidations } = this.#shared
+    await loads.invalidate(path, {})
+    // Each, whatever becomes of the others.
+    const closed = await Promise.allSettled([
+      this.#store.close(),
+      local?.close(),
+      parent === undefined ? invalidations.close() : undefined,
+    ])
+    for (const each of closed) if (each.status === 'rejected') throw each.reason
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
   }
 
-  /** The live value under `key`. Anything out of the ordinary is left to the path that can reject. */
+  /** The value under `key`, where it lies in this process. Anything out of the ordinary is left to the path that can reject. */
   #hit(key: string, { schema }: { readonly schema?: unknown }): Promise<unknown> | undefined {
     if (schema !== undefined) return undefined
     try {
-      const hit = this.#live?.hit(toStoreKey(key))
-      if (hit !== undefined) this.#shared.events.hit(this.#namespace, key)
+      const hit = (this.#live ?? this.#local)?.hit(toStoreKey(key))
+      if (hit !== undefined) this.#shared.events.hit(this.#place.name, key)
       return hit
     } catch {
       return undefined
@@ -508,13 +561,15 @@ export class CacheView<V> implements Cache<V> {
     return look?.state === 'fresh' ? this.#open(look.record as Stored, this.#defaults) : undefined
   }
 
+  async #look(stored: string): Promise<Look> {
+    const [look] = await this.#tagged.look([stored])
+    return look as Look
+  }
+
   #assertOpen(): void {
-    for (let view: CacheView<never> | undefined = this as CacheView<never>; view !== undefined; view = view.#parent) {
+    for (let view: CacheView<never> | undefined = this as CacheView<never>; view; view = view.#place.parent) {
       if (view.#closing !== undefined) {
-        throw new CacheError({
-          code: 'CACHE_CLOSED',
-          message: `This cache${view.#parent === undefined ? '' : ' namespace'} was closed.`,
-        })
+        throw new CacheError({ code: 'CACHE_CLOSED', message: 'This cache, or a namespace of it, was closed.' })
       }
     }
   }
@@ -527,7 +582,7 @@ export class CacheView<V> implements Cache<V> {
 
   #keys(keys: unknown): string[] {
     this.#assertOpen()
-    if (!Array.isArray(keys)) throw invalidArgument(`keys must be an array, not ${typeOf(keys)}.`)
+    assertArgument(Array.isArray(keys), 'keys must be an array', keys, typeOf)
     return keys.map(key => this.#key(key))
   }
 
@@ -539,10 +594,26 @@ export class CacheView<V> implements Cache<V> {
     return lifeOf(this.#merge(options), value)
   }
 
-  #entry(key: string, value: V, own: SetOptions | undefined, others: SetOptions | undefined): Entry {
+  #entry(key: string, value: V, own: SetOptions | undefined): Entry {
     const stored = this.#key(key)
-    const options = this.#merge(own ?? others)
-    return [stored, value, lifeOf(options, value), checkTags(options.tags ?? [])]
+    const options = this.#merge(own)
+    return [stored, value, lifeOf(options, value), checkTags(options.tags)]
+  }
+
+  async #prepare([stored, value]: Entry): Promise<Prepared> {
+    return this.#records.prepare(stored, await validate(this.#defaults.schema, value as V))
+  }
+
+  /** Makes values invalid by a write of the store; loads of them that are under way are not stored any more. */
+  async #invalidate<T>(target: Target, write: () => Promise<T>): Promise<T> {
+    await this.#shared.loads.invalidate(this.#place.path, target)
+    return this.#change(target, write)
+  }
+
+  /** Writes what local copies are not to outlive. */
+  #change<T>(target: Target, write: () => Promise<T>): Promise<T> {
+    const ask = (): Promise<T> => this.#ask(write)
+    return this.#local === undefined ? ask() : this.#local.invalidate(target, ask)
   }
 
   /** Asks the store; tells of its failures. */
@@ -572,22 +643,16 @@ export class CacheView<V> implements Cache<V> {
   }
 
   #fail(error: unknown): void {
-    if (!isStoreFailure(error)) return
-    this.#shared.events.stats.failures++
-    this.#emit('failure', { error })
+    if (isStoreFailure(error)) this.#emit('failure', { error })
   }
 
   #count(key: string, found: boolean): void {
-    if (found) {
-      this.#shared.events.hit(this.#namespace, key)
-      return
-    }
-    this.#shared.events.stats.misses++
-    this.#emit('miss', { key })
+    if (found) this.#shared.events.hit(this.#place.name, key)
+    else this.#emit('miss', { key })
   }
 
   #emit<N extends keyof CacheEvents>(name: N, event: Omit<CacheEvents[N], 'namespace'>): void {
-    this.#shared.events.emit(name, { ...event, namespace: this.#namespace } as CacheEvents[N])
+    this.#shared.events.emit(name, { ...event, namespace: this.#place.name } as CacheEvents[N])
   }
 }
 

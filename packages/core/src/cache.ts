@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-import type { CacheBackend } from './backend.ts'
+import type { CacheBackend, LiveStore } from './backend.ts'
+import type { CacheBus } from './bus.ts'
 import { CacheView } from './cache-view.ts'
 import type { Codec } from './codec.ts'
 import type { Duration, Ttl } from './duration.ts'
@@ -62,6 +63,16 @@ export type CacheOptions<T> = CacheDefaults<T> & {
   /** Where entries are stored. `undefined`: nowhere; loaders and wrapped functions then just run. */
   backend: CacheBackend | undefined
 } & Opt<{
+    /**
+     * A backend in this process, such as `new InMemoryBackend()`, that keeps what was read from `backend`: a hit there
+     * asks no store. What this process changes is gone from there at once, what others change as soon as the `bus` tells,
+     * or else after `localTtl`. Counters are not kept. Default: none.
+     */
+    local: CacheBackend & { readonly live: LiveStore }
+    /** How long a value stays there at most. Default: 5 s. */
+    localTtl: Duration
+    /** How processes tell each other what became invalid, such as `new RedisBus()`. Only with `local`. Default: not at all. */
+    bus: CacheBus
     /** How values become bytes. Default: JSON where it is exact, a typed form where not; see `defaultCodec`. */
     codec: Codec
     /**
@@ -202,7 +213,7 @@ export interface Cache<V = unknown> extends AsyncDisposable {
   stats(): CacheStats
   /** Connects now rather than at the first call. */
   open(): Promise<void>
-  /** Waits for what is under way, then closes the backend. On a namespace: ends that view only. */
+  /** Waits for what is under way, then closes the backend, the local one and the bus. On a namespace: ends that view only. */
   close(): Promise<void>
 }
 

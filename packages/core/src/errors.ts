@@ -93,6 +93,16 @@ export function invalidArgument(message: string): CacheError {
   return new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message })
 }
 
+/** Throws the error for `actual` unless it is `valid`: "ttl must be a number, not 'x'.". */
+export function assertArgument(
+  valid: boolean,
+  expectation: string,
+  actual: unknown,
+  describe: (value: unknown) => string = describeArgument,
+): asserts valid {
+  if (!valid) throw invalidArgument(`${expectation}, not ${describe(actual)}.`)
+}
+
 /** Names a rejected option or number in a message. Not for values and keys, which never appear in one. */
 export function describeArgument(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint') return String(value)

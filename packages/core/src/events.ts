@@ -1,5 +1,5 @@
 import { type Channel, channel } from 'node:diagnostics_channel'
-import { invalidArgument, typeOf } from './errors.ts'
+import { assertArgument, typeOf } from './errors.ts'
 
 interface KeyEvent {
   readonly key: string
@@ -41,10 +41,8 @@ export interface CacheStats {
 type Listener = (event: never) => void
 type Name = keyof CacheEvents
 
-const channels = new Map<Name, Channel>()
-for (const name of ['hit', 'stale', 'miss', 'load', 'set', 'delete', 'deleteByTag', 'clear', 'failure'] as const) {
-  channels.set(name, channel(`cachekit:${name}`))
-}
+const names = ['hit', 'stale', 'miss', 'load', 'set', 'delete', 'deleteByTag', 'clear', 'failure'] as const
+const channels = new Map<Name, Channel>(names.map(name => [name, channel(`cachekit:${name}`)]))
 const hits = channels.get('hit') as Channel
 
 /** Tells listeners, and the channels `cachekit:hit` and so on of `node:diagnostics_channel`, what happens. */
@@ -55,9 +53,8 @@ export class Events {
 
   /** Calls `listener` for events in `namespace` and those made from it. */
   on(name: Name, namespace: string, listener: Listener): () => void {
-    if (!channels.has(name))
-      throw invalidArgument(`There is no event ${typeof name === 'string' ? name : typeOf(name)}.`)
-    if (typeof listener !== 'function') throw invalidArgument(`listener must be a function, not ${typeOf(listener)}.`)
+    assertArgument(channels.has(name), `An event must be one of ${names.join(', ')}`, name)
+    assertArgument(typeof listener === 'function', 'listener must be a function', listener, typeOf)
     const set = this.#listeners.get(name) ?? new Set()
     this.#listeners.set(name, set)
     const heard = (event: { readonly namespace: string }): void => {
@@ -75,6 +72,9 @@ export class Events {
   }
 
   emit<N extends Name>(name: N, event: CacheEvents[N]): void {
+    if (name === 'stale') this.stats.stale++
+    if (name === 'miss') this.stats.misses++
+    if (name === 'failure') this.stats.failures++
     const diagnostics = channels.get(name) as Channel
     if (diagnostics.hasSubscribers) diagnostics.publish(event)
     for (const listener of this.#listeners.get(name) ?? []) {

@@ -1,4 +1,5 @@
 import { CacheError } from './errors.ts'
+import type { Target } from './local-tier.ts'
 import type { Stored } from './record-store.ts'
 
 /** What a load came to. */
@@ -137,26 +138,15 @@ export class Loads {
     if (loads.size === 0) this.#byPath.delete(path)
   }
 
-  /** Detaches the loads of these keys, and waits for a value of theirs that is just being stored. */
-  async invalidate(path: string, keys: Iterable<string>): Promise<void> {
-    const loads = this.#byPath.get(path)
-    if (loads !== undefined) await detach(Array.from(keys, key => loads.get(key)))
+  /** Detaches the loads that an invalidation concerns, and waits for a value of theirs that is just being stored. */
+  async invalidate(path: string, { keys, tags }: Target): Promise<void> {
+    const own = this.#byPath.get(path)
+    const concerned =
+      keys?.map(key => own?.get(key)) ??
+      (tags === undefined
+        ? [...this.#byPath].flatMap(([other, loads]) => (other.startsWith(path) ? [...loads.values()] : []))
+        : [...(own?.values() ?? [])].filter(load => load.tags.some(tag => tags.includes(tag))))
+    for (const load of concerned) if (load !== undefined) load.attached = false
+    await Promise.all(concerned.map(load => load?.storing))
   }
-
-  /** As `invalidate`, for the loads of this namespace that carry one of the tags. */
-  async invalidateTags(path: string, tags: readonly string[]): Promise<void> {
-    const loads = [...(this.#byPath.get(path)?.values() ?? [])]
-    await detach(loads.filter(load => load.tags.some(tag => tags.includes(tag))))
-  }
-
-  /** As `invalidate`, for all loads of this namespace and of those made from it. */
-  async invalidateAll(path: string): Promise<void> {
-    const concerned = [...this.#byPath].filter(([other]) => other.startsWith(path))
-    await detach(concerned.flatMap(([, loads]) => [...loads.values()]))
-  }
-}
-
-async function detach(loads: readonly (Load | undefined)[]): Promise<void> {
-  for (const load of loads) if (load !== undefined) load.attached = false
-  await Promise.all(loads.map(load => load?.storing))
 }

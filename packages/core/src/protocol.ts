@@ -3,11 +3,12 @@ import type { Loader } from './cache.ts'
 import { invalidArgument, isCacheError } from './errors.ts'
 import type { Events } from './events.ts'
 import { Load, type Loads, loaderTimeout, type Outcome } from './loads.ts'
+import type { LocalTier } from './local-tier.ts'
 import { newAsyncLocalStorage, nodeCrypto } from './node-modules.ts'
-import { NO_TAGS, newId } from './record.ts'
+import { newId } from './record.ts'
 import type { Draft, Prepared, RecordStore, Stored } from './record-store.ts'
 import type { StoreGuard } from './store-guard.ts'
-import type { Life, Look, TaggedRecords, Tokens } from './tagged-records.ts'
+import { idsOf, type Life, type Look, type TaggedRecords, type Tokens } from './tagged-records.ts'
 
 // The invariant: let an invalidation (delete, set, deleteByTag, clear) run from s to r. No call that starts after r returns
 // a value whose loader started before s.
@@ -70,6 +71,7 @@ interface Grant {
 export interface ProtocolParts {
   readonly records: RecordStore
   readonly tagged: TaggedRecords
+  readonly local: LocalTier | undefined
   readonly loads: Loads
   readonly guard: StoreGuard
   readonly lease: LeaseSettings
@@ -98,30 +100,37 @@ export class Protocol {
   }
 
   async getOrSet(call: Call): Promise<unknown> {
-    const { loads, path, lease, events, namespace, goesOn, tagged } = this.#parts
+    const { loads, path, lease, events, namespace, goesOn, tagged, local } = this.#parts
     const { key, signal, refresh } = call
     const began = loads.tick()
+    let glances = !refresh
     for (let { first } = call; ; first = undefined) {
       let look = first
       try {
-        look ??= await this.#look(call)
+        look ??= await this.#look(call, glances)
       } catch (error) {
         if (!goesOn(error)) throw error
       }
       if (look !== undefined && !refresh && this.#serves(look, call.staleWhileRevalidate)) {
         const found = await call.open(look.record as Stored)
         if (found === undefined) {
+          // Only the record in the store itself can be replaced.
+          if (glances && local !== undefined) {
+            local.drop(call.stored)
+            glances = false
+            continue
+          }
           look = { ...look, state: 'dead' }
         } else if (look.state === 'fresh') {
           events.hit(namespace, key)
           return found.value
         } else {
-          if (loads.find(path, key) === undefined) this.#begin(call, look, true)
+          if (loads.find(path, call.stored) === undefined) this.#begin(call, look, true)
           this.#countStale(key)
           return found.value
         }
       }
-      let load = loads.find(path, key)
+      let load = loads.find(path, call.stored)
       // This read may not have seen yet what the load has put there.
       if (look !== undefined && load?.started && look.born < load.startedAt && !isBasis(load, look)) continue
       // Without an answer of the store, nothing tells of an invalidation by others: then it is the origin that is spared.
@@ -147,9 +156,11 @@ export class Protocol {
     }
   }
 
-  async #look(call: Call): Promise<Look> {
+  /** `glances`: what the local tier has will do. */
+  async #look({ stored, tags, signal }: Call, glances = false): Promise<Look> {
     const { guard, tagged } = this.#parts
-    const [look] = await guard.askPatiently(() => tagged.look([call.stored], call.tags), call.signal)
+    const read = () => (glances ? tagged.glance([stored], tags) : tagged.look([stored], tags))
+    const [look] = await guard.askPatiently(read, signal)
     return look as Look
   }
 
@@ -159,7 +170,6 @@ export class Protocol {
 
   #countStale(key: string): void {
     const { events, namespace } = this.#parts
-    events.stats.stale++
     events.emit('stale', { key, namespace })
   }
 
@@ -169,13 +179,12 @@ export class Protocol {
     const { key } = call
     const load = new Load(call.tags, call.refresh, look?.state === 'stale' ? look.record : undefined)
     if (!background) {
-      events.stats.misses++
       events.emit('miss', { key, namespace })
     }
-    loads.begin(path, key, load)
+    loads.begin(path, call.stored, load)
     const end = async (): Promise<void> => {
       await load.storing
-      loads.end(path, key, load)
+      loads.end(path, call.stored, load)
     }
     load.run(() => this.#run({ ...call, signal: undefined }, load, look, background)).then(end, end)
     // Nobody who comes to wait for it and leaves again is the last one then.
@@ -219,7 +228,7 @@ export class Protocol {
       if (stays && refresh) return { basis: record, tokens }
       if (stays || state !== 'leased' || refresh) {
         const key = stays ? keyOfRefreshLease(stored) : stored
-        const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(tokens) }
+        const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(call.tags, tokens) }
         const mine = await guard.askPatiently(() => records.swap(key, stays ? undefined : record, draft, lease.ttl))
         if (mine) return { basis: stays ? record : mine, tokens, lease: { key, draft, record: mine } }
         if (!stays) lost++
@@ -279,12 +288,15 @@ export class Protocol {
   }
 
   async #store(call: Call, grant: Grant, prepared: Prepared, life: Life): Promise<void> {
-    const { records, tagged, events, namespace } = this.#parts
+    const { records, tagged, events, namespace, local } = this.#parts
     const { basis, tokens, lease } = grant
     // To prolong them. Should one have become another one, the entry is dead, as it keeps those from before the load.
     await tagged.tokens(call.tags, life, tokens)
-    const { draft, ttl } = tagged.draft(prepared, tokens, life)
-    const written = await records.swap(call.stored, basis, draft, ttl)
+    const [draft, ttl] = tagged.entry(prepared, call.tags, tokens, life)
+    const write = async (): Promise<Stored | undefined> => records.swap(call.stored, basis, draft, ttl)
+    // Who has a local copy of the entry that is replaced does not find out by itself.
+    const replaces = local !== undefined && basis?.kind === 'entry'
+    const written = await (replaces ? local.invalidate({ keys: [call.stored] }, write) : write())
     if (written) events.emit('set', { key: call.key, namespace })
     if (lease && lease.key !== call.stored) await records.remove(lease.key, lease.record)
   }
@@ -320,9 +332,6 @@ export class Protocol {
 /** Shorter than the longest key, however long this one is. */
 const keyOfRefreshLease = (stored: string): string =>
   `~l:${stored.length < 2000 ? stored : nodeCrypto().createHash('sha256').update(stored).digest('hex')}`
-
-const idsOf = (tokens: Tokens): ReadonlyMap<string, string> =>
-  tokens.size === 0 ? NO_TAGS : new Map(Array.from(tokens, ([tag, token]) => [tag, (token as Stored).id]))
 
 /** Whether what was read proves that nothing was invalidated since the load began. */
 function isBasis(load: Load | undefined, { record, state }: Look): boolean {

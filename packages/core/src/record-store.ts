@@ -4,6 +4,7 @@ import type { Codec } from './codec.ts'
 import { clone, cloneAgain, defaultCodec } from './default-codec.ts'
 import { isCacheError } from './errors.ts'
 import { estimateSize } from './estimate-size.ts'
+import type { LiveRecord } from './local-tier.ts'
 import { decodeRecord, encodeRecord, isInteger, NO_TAGS } from './record.ts'
 
 /** What a record says about itself. */
@@ -137,7 +138,7 @@ function encode(fields: RecordFields, integer: number | undefined, payload: Uint
 }
 
 /** A record that was read as bytes; `undefined` where the backend had none to give. */
-class BytesRecord implements Stored {
+class BytesRecord implements LiveRecord {
   readonly kind: RecordFields['kind']
   readonly id: string = ''
   readonly freshUntil: number | undefined
@@ -173,6 +174,18 @@ class BytesRecord implements Stored {
     }
   }
 
+  get size(): number {
+    return this.encode().byteLength
+  }
+
+  encode(): Uint8Array {
+    return this.bytes ?? new Uint8Array()
+  }
+
+  async answer(): Promise<unknown> {
+    return this.value()
+  }
+
   get prepared(): EncodedValue {
     const bare = this.kind === 'integer'
     const payload = bare ? defaultCodec.encode(this.#payload) : (this.#payload as Uint8Array)
@@ -188,17 +201,10 @@ class BytesRecord implements Stored {
 export class LiveRecords implements RecordStore {
   readonly #live: LiveStore
   readonly #shares: boolean
-  /** Copies a caller's value. */
-  readonly #keep: (value: unknown) => unknown
-  /** Copies a kept value. */
-  readonly #copy: (value: unknown) => unknown
 
   constructor(live: LiveStore) {
     this.#live = live
-    const share = (value: unknown): unknown => value
     this.#shares = live.isolation === 'share'
-    this.#keep = this.#shares ? share : clone
-    this.#copy = this.#shares ? share : cloneAgain
   }
 
   now(): number {
@@ -211,8 +217,7 @@ export class LiveRecords implements RecordStore {
    */
   hit(key: string): Promise<unknown> | undefined {
     const entry = this.#live.get(key)
-    if (!(entry instanceof Entry) || entry.special) return undefined
-    return this.#shares ? entry.shared : Promise.resolve(this.#copy(entry.kept))
+    return entry instanceof Entry && !entry.special ? entry.answer() : undefined
   }
 
   read(keys: readonly string[]): readonly (Stored | undefined)[] {
@@ -225,8 +230,7 @@ export class LiveRecords implements RecordStore {
   }
 
   prepare(_key: string, value: unknown): LiveValue {
-    const kept = this.#keep(value)
-    return { kept, copy: () => this.#copy(kept) }
+    return liveValue(this.#shares ? value : clone(value), this.#shares)
   }
 
   set(key: string, draft: Draft, ttl: number | undefined): void {
@@ -253,7 +257,7 @@ export class LiveRecords implements RecordStore {
 
   #entry(draft: Draft, ttl: number | undefined): Entry {
     const ends = ttl === undefined ? undefined : this.#live.now() + ttl
-    return new Entry(draft, (draft.prepared as LiveValue | undefined)?.kept, ends, this.#copy)
+    return new Entry(draft, (draft.prepared as LiveValue | undefined)?.kept, ends, this.#shares)
   }
 }
 
@@ -266,52 +270,59 @@ interface LiveValue extends Prepared {
   readonly kept: unknown
 }
 
+const liveValue = (kept: unknown, shared: boolean): LiveValue => ({
+  kept,
+  copy: () => (shared ? kept : cloneAgain(kept)),
+})
+
+/** Makes of a record that was read as bytes one that holds its value, to lie in the local tier. */
+export const keepIn =
+  ({ isolation }: LiveStore) =>
+  async (record: Stored): Promise<LiveRecord> =>
+    new Entry({ kind: 'entry', id: record.id, tags: NO_TAGS }, await record.value(), undefined, isolation === 'share')
+
 /** A live record of the cache. */
-class Entry implements LiveEntry, Stored {
-  readonly kept: unknown
+class Entry implements LiveRecord {
+  readonly kind: RecordFields['kind']
+  readonly id: string
+  readonly freshUntil: number | undefined
   readonly expiresAt: number | undefined
+  readonly tags: ReadonlyMap<string, string>
+  readonly kept: unknown
   /** Whether there is more to it than a value: `hit` knows nothing but values. */
   readonly special: boolean
-  readonly #fields: RecordFields
-  readonly #copy: (value: unknown) => unknown
-  #shared: Promise<unknown> | undefined = undefined
+  readonly #shares: boolean
+  #answer: Promise<unknown> | undefined = undefined
 
-  constructor(fields: RecordFields, kept: unknown, expiresAt: number | undefined, copy: (value: unknown) => unknown) {
-    this.kept = kept
+  constructor(
+    { kind, id, freshUntil, tags }: RecordFields,
+    kept: unknown,
+    expiresAt: number | undefined,
+    shares: boolean,
+  ) {
+    this.kind = kind
+    this.id = id
+    this.freshUntil = freshUntil
     this.expiresAt = expiresAt
-    this.special = fields.kind !== 'entry' || fields.freshUntil !== undefined || fields.tags.size > 0
-    this.#fields = fields
-    this.#copy = copy
-  }
-
-  get kind(): RecordFields['kind'] {
-    return this.#fields.kind
-  }
-
-  get id(): string {
-    return this.#fields.id
-  }
-
-  get freshUntil(): number | undefined {
-    return this.#fields.freshUntil
-  }
-
-  get tags(): ReadonlyMap<string, string> {
-    return this.#fields.tags
+    this.tags = tags
+    this.kept = kept
+    this.special = kind !== 'entry' || freshUntil !== undefined || tags.size > 0
+    this.#shares = shares
   }
 
   value(): unknown {
-    return this.#copy(this.kept)
+    return this.#shares ? this.kept : cloneAgain(this.kept)
   }
 
   get prepared(): LiveValue {
-    return { kept: this.kept, copy: () => this.value() }
+    return liveValue(this.kept, this.#shares)
   }
 
-  /** The value itself, in one promise for all readers: to make one for each would take a third of the time of a hit. */
-  get shared(): Promise<unknown> {
-    this.#shared ??= Promise.resolve(this.kept)
-    return this.#shared
+  /** A value that is shared, in one promise for all: to make one for each would take a third of the time of a hit. */
+  answer(): Promise<unknown> {
+    if (!this.#shares) return Promise.resolve(cloneAgain(this.kept))
+    this.#answer ??= Promise.resolve(this.kept)
+    return this.#answer
   }
 
   /** Only asked for where the backend counts bytes. */
@@ -320,9 +331,8 @@ class Entry implements LiveEntry, Stored {
   }
 
   encode(): Uint8Array {
-    const integer = this.kind === 'entry' && isInteger(this.kept) ? this.kept : undefined
     const payload = this.kind === 'entry' ? defaultCodec.encode(this.kept) : undefined
-    return encode({ ...this.#fields, expiresAt: this.expiresAt }, integer, payload, defaultCodec.id)
+    return encode(this, isInteger(this.kept) ? this.kept : undefined, payload, defaultCodec.id)
   }
 }
 

@@ -1,5 +1,4 @@
 import type { Awaitable } from './cache.ts'
-import { Deadlines, PendingCall } from './deadlines.ts'
 import { CacheError, isCacheError } from './errors.ts'
 import { isThenable } from './record-store.ts'
 
@@ -11,7 +10,6 @@ import { isThenable } from './record-store.ts'
 export class StoreGuard {
   readonly #name: string
   readonly #patience: number
-  readonly #deadlines: Deadlines
   /** `Infinity`: there is no breaker. */
   readonly #failures: number
   readonly #retryAfter: number
@@ -23,20 +21,14 @@ export class StoreGuard {
   constructor(
     name: string,
     patience: number,
-    breaker: { readonly failures: number; readonly retryAfter: number },
+    { failures, retryAfter }: { readonly failures: number; readonly retryAfter: number },
     probe: () => Promise<unknown>,
   ) {
     this.#name = name
     this.#patience = patience
-    this.#deadlines = new Deadlines(patience)
-    this.#failures = breaker.failures
-    this.#retryAfter = breaker.retryAfter
+    this.#failures = failures
+    this.#retryAfter = retryAfter
     this.#probe = probe
-  }
-
-  /** Whether calls fail at once. */
-  get open(): boolean {
-    return this.#probeAt !== undefined
   }
 
   /** The answer of the store. `CACHE_UNAVAILABLE` where there is no point in asking. */
@@ -58,38 +50,37 @@ export class StoreGuard {
     const answer = call()
     if (!isThenable(answer)) return answer
     return new Promise<T>((resolve, reject) => {
-      const fail = (error: unknown): void => {
-        this.#count(error)
-        reject(error)
+      let waiting = true
+      const end = (then: () => void): void => {
+        if (!waiting) return
+        waiting = false
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', leave)
+        then()
       }
-      const pending = new PendingCall(this, () => {
-        this.#deadlines.remove(pending)
+      const fail = (error: unknown): void =>
+        end(() => {
+          this.#count(error)
+          reject(error)
+        })
+      const leave = (): void => end(() => reject(signal?.reason))
+      // After a stall of the event loop timers run before the sockets are read; `setImmediate` runs after, so that an
+      // answer which has already arrived counts.
+      const timer = setTimeout(() => setImmediate(giveUp), this.#patience).unref()
+      const giveUp = (): void => {
         const message = `No answer from ${this.#name} within the storeTimeout of ${this.#patience} ms.`
         fail(new CacheError({ code: 'CACHE_TIMEOUT', message, backend: this.#name }))
-      })
-      const leave = (): void => reject(signal?.reason)
-      const done = (): boolean => {
-        const inTime = pending.pending
-        this.#deadlines.remove(pending)
-        signal?.removeEventListener('abort', leave)
-        return inTime
       }
-      this.#deadlines.add(pending)
       signal?.addEventListener('abort', leave, { once: true })
       answer.then(
-        value => {
-          if (done()) this.#failed = 0
-          resolve(value)
-        },
-        error => {
-          if (done()) fail(error)
-        },
+        value =>
+          end(() => {
+            this.#failed = 0
+            resolve(value)
+          }),
+        fail,
       )
     })
-  }
-
-  stop(): void {
-    this.#deadlines.stop()
   }
 
   #assertAsked(): void {
@@ -97,12 +88,10 @@ export class StoreGuard {
     if (performance.now() >= this.#probeAt) {
       this.#probeAt = Number.POSITIVE_INFINITY
       this.#probe().then(
-        () => {
-          this.#probeAt = undefined
-          this.#failed = 0
-        },
+        () => this.#answered(),
         error => {
-          this.#probeAt = isOutage(error) ? performance.now() + this.#retryAfter : undefined
+          if (isOutage(error)) this.#probeAt = performance.now() + this.#retryAfter
+          else this.#answered()
         },
       )
     }
@@ -114,12 +103,14 @@ export class StoreGuard {
     })
   }
 
+  #answered(): void {
+    this.#probeAt = undefined
+    this.#failed = 0
+  }
+
   #count(error: unknown): void {
-    if (!isOutage(error)) {
-      this.#failed = 0
-    } else if (++this.#failed >= this.#failures) {
-      this.#probeAt ??= performance.now() + this.#retryAfter
-    }
+    if (!isOutage(error)) this.#failed = 0
+    else if (++this.#failed >= this.#failures) this.#probeAt ??= performance.now() + this.#retryAfter
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Loads } from './loads.ts'
+import type { LocalTier } from './local-tier.ts'
 import { NO_TAGS, newId } from './record.ts'
 import { type Draft, isThenable, type Prepared, type RecordStore, type Stored } from './record-store.ts'
 
@@ -23,6 +24,9 @@ export interface Life {
   readonly stale: number
 }
 
+/** What is to be written under a key, and its ttl in milliseconds. */
+export type Written = readonly [draft: Draft, ttl: number | undefined]
+
 /** How much longer than its entries a token lives, so that it is prolonged once for many of them. */
 const TOKEN_MARGIN = 86_400_000
 
@@ -39,10 +43,36 @@ export const keysOfTokens = (tags: readonly string[]): string[] => tags.map(keyO
 export class TaggedRecords {
   readonly #records: RecordStore
   readonly #loads: Loads
+  readonly #local: LocalTier | undefined
 
-  constructor(records: RecordStore, loads: Loads) {
+  constructor(records: RecordStore, loads: Loads, local: LocalTier | undefined) {
     this.#records = records
     this.#loads = loads
+    this.#local = local
+  }
+
+  /** As `look`, for values that are only read: what the local tier has comes from there, and it keeps the others. */
+  async glance(keys: readonly string[], tags?: readonly string[]): Promise<readonly Look[]> {
+    const local = this.#local
+    if (local === undefined) return this.look(keys, tags)
+    const born = this.#loads.tick()
+    const since = local.now()
+    const looks = new Map<string, Look>()
+    for (const key of keys) {
+      const record = local.find(key)
+      if (record !== undefined) looks.set(key, { state: 'fresh', record, tokens: NO_TOKENS, born })
+    }
+    const missing = keys.filter(key => !looks.has(key))
+    if (missing.length > 0) {
+      const found = await this.look(missing, tags)
+      const keep = async (key: string, index: number): Promise<void> => {
+        const look = found[index] as Look
+        looks.set(key, look)
+        if (look.state === 'fresh') await local.keep(key, look.record as Stored, since)
+      }
+      await Promise.all(missing.map(keep))
+    }
+    return keys.map(key => looks.get(key) as Look)
   }
 
   /** Reads the keys and the tokens of `tags` in one batch; those of other tags that were found cost a second one. */
@@ -98,15 +128,20 @@ export class TaggedRecords {
     return new Map(await Promise.all(tags.map(provide)))
   }
 
-  /** What an entry is stored as, and for how many milliseconds. */
-  draft(prepared: Prepared, tokens: Tokens, { ttl, stale }: Life): { draft: Draft; ttl: number | undefined } {
-    const tags = new Map(Array.from(tokens, ([tag, token]) => [tag, (token as Stored).id]))
-    if (ttl === undefined) return { draft: { kind: 'entry', id: newId(), tags, prepared }, ttl }
+  /** What a value with these tags is stored as, and for how many milliseconds. */
+  entry(prepared: Prepared, tags: Iterable<string>, tokens: Tokens, { ttl, stale }: Life): Written {
+    const draft = { kind: 'entry', id: newId(), tags: idsOf(tags, tokens), prepared } as const
+    if (ttl === undefined) return [draft, ttl]
     const now = this.#records.now()
     const freshUntil = stale > 0 ? Math.ceil(now + ttl) : undefined
-    const expiresAt = Math.ceil(now + ttl + stale)
-    return { draft: { kind: 'entry', id: newId(), freshUntil, expiresAt, tags, prepared }, ttl: ttl + stale }
+    return [{ ...draft, freshUntil, expiresAt: Math.ceil(now + ttl + stale) }, ttl + stale]
   }
+}
+
+/** The ids of the tokens of these tags. */
+export function idsOf(tags: Iterable<string>, tokens: Tokens): ReadonlyMap<string, string> {
+  const ids = Array.from(tags, tag => [tag, (tokens.get(tag) as Stored).id] as const)
+  return ids.length === 0 ? NO_TAGS : new Map(ids)
 }
 
 const NO_TOKENS: Tokens = new Map()

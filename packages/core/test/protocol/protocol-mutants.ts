@@ -33,14 +33,14 @@ export const protocolMutants: readonly ProtocolMutant[] = [
   {
     name: 'the loaded value is written whatever is there',
     file: 'protocol.ts',
-    replace: 'const written = await records.swap(call.stored, basis, draft, ttl)',
-    by: 'await records.set(call.stored, draft, ttl); const written = true',
+    replace: '=> records.swap(call.stored, basis, draft, ttl)',
+    by: '=> (await records.set(call.stored, draft, ttl), {} as never)',
   },
   {
     name: 'the loaded value is written where there is nothing, lease or not',
     file: 'protocol.ts',
-    replace: 'const written = await records.swap(call.stored, basis, draft, ttl)',
-    by: 'const written = (await records.swap(call.stored, basis, draft, ttl)) || (await records.swap(call.stored, undefined, draft, ttl))',
+    replace: '=> records.swap(call.stored, basis, draft, ttl)',
+    by: '=> (await records.swap(call.stored, basis, draft, ttl)) || (await records.swap(call.stored, undefined, draft, ttl))',
   },
   {
     name: 'tokens are not compared',
@@ -58,8 +58,8 @@ export const protocolMutants: readonly ProtocolMutant[] = [
     name: 'tokens are read after the load',
     file: 'protocol.ts',
     replace: `    await tagged.tokens(call.tags, life, tokens)
-    const { draft, ttl } = tagged.draft(prepared, tokens, life)`,
-    by: `    const { draft, ttl } = tagged.draft(prepared, await tagged.tokens(call.tags, life), life)`,
+    const [draft, ttl] = tagged.entry(prepared, call.tags, tokens, life)`,
+    by: `    const [draft, ttl] = tagged.entry(prepared, call.tags, await tagged.tokens(call.tags, life), life)`,
   },
   {
     name: 'a new token is the same as the deleted one',
@@ -90,14 +90,14 @@ export const protocolMutants: readonly ProtocolMutant[] = [
   {
     name: 'all leases look alike',
     file: 'protocol.ts',
-    replace: "const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(tokens) }",
-    by: "const draft: Draft = { kind: 'lease', id: 'lease', tags: idsOf(tokens) }",
+    replace: "const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(call.tags, tokens) }",
+    by: "const draft: Draft = { kind: 'lease', id: 'lease', tags: idsOf(call.tags, tokens) }",
   },
   {
     name: 'a lease takes no tokens along',
     file: 'protocol.ts',
-    replace: "const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(tokens) }",
-    by: "const draft: Draft = { kind: 'lease', id: newId(), tags: NO_TAGS }",
+    replace: "const draft: Draft = { kind: 'lease', id: newId(), tags: idsOf(call.tags, tokens) }",
+    by: "const draft: Draft = { kind: 'lease', id: newId(), tags: new Map() }",
     tasks: tagged,
   },
   {
@@ -121,19 +121,19 @@ export const protocolMutants: readonly ProtocolMutant[] = [
   {
     name: 'a refreshed value is written whatever became of the stale one',
     file: 'protocol.ts',
-    replace: 'const written = await records.swap(call.stored, basis, draft, ttl)',
-    by: "const written = lease?.key === call.stored || basis?.kind !== 'entry' ? await records.swap(call.stored, basis, draft, ttl) : (await records.set(call.stored, draft, ttl), true)",
+    replace: '=> records.swap(call.stored, basis, draft, ttl)',
+    by: "=> lease?.key === call.stored || basis?.kind !== 'entry' ? await records.swap(call.stored, basis, draft, ttl) : (await records.set(call.stored, draft, ttl), {} as never)",
   },
   {
     name: 'in the scope of a process, an invalidation detaches no load',
     file: 'loads.ts',
-    replace: 'for (const load of loads) if (load !== undefined) load.attached = false',
+    replace: 'for (const load of concerned) if (load !== undefined) load.attached = false',
     by: '',
   },
   {
     name: 'in the scope of a process, an invalidation does not wait for the value that is just being stored',
     file: 'loads.ts',
-    replace: 'await Promise.all(loads.map(load => load?.storing))',
+    replace: 'await Promise.all(concerned.map(load => load?.storing))',
     by: '',
   },
 ]
