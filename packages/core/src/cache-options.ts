@@ -85,18 +85,22 @@ export function merge<T extends object>(defaults: T, options: object): T {
   return { ...defaults, ...Object.fromEntries(said) }
 }
 
-/** The value as the schema gives it. Throws `CACHE_INVALID_VALUE` where it does not fit. */
+/** The value as the schema gives it. Throws `CACHE_INVALID_VALUE` where it does not fit, or the schema throws. */
 export async function validate<T>(schema: StandardSchema<T> | undefined, value: T): Promise<T> {
   if (schema === undefined) return value
-  const result = await schema['~standard'].validate(value)
-  if (result.issues === undefined) return result.value
-  const paths = result.issues.map(({ path = [] }) =>
-    ['value', ...path.map(part => String(typeof part === 'object' ? part.key : part))].join('.'),
-  )
-  throw new CacheError({
-    code: 'CACHE_INVALID_VALUE',
-    message: `The value does not fit the schema at ${[...new Set(paths)].slice(0, 5).join(', ')}.`,
-  })
+  let cause: unknown
+  let paths: string[] = []
+  try {
+    const result = await schema['~standard'].validate(value)
+    if (result.issues === undefined) return result.value
+    paths = result.issues.map(({ path = [] }) =>
+      ['value', ...path.map(part => String(typeof part === 'object' ? part.key : part))].join('.'),
+    )
+  } catch (error) {
+    cause = error
+  }
+  const where = cause === undefined ? `at ${[...new Set(paths)].slice(0, 5).join(', ')}` : 'that threw; see the cause'
+  throw new CacheError({ code: 'CACHE_INVALID_VALUE', message: `The value does not fit the schema ${where}.`, cause })
 }
 
 /** Whether processes take leases on the store, and for how long. */

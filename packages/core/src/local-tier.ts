@@ -51,7 +51,8 @@ export class LocalTier {
   find(key: string): LiveRecord | undefined {
     const entry = this.#live.get(key)
     if (!(entry instanceof Kept)) return undefined
-    return this.#invalidations.isCurrent(entry.hashes, entry.since) ? entry.value : undefined
+    const valid = performance.now() < entry.until && this.#invalidations.isCurrent(entry.hashes, entry.since)
+    return valid ? entry.value : undefined
   }
 
   hit(key: string): Promise<unknown> | undefined {
@@ -74,7 +75,8 @@ export class LocalTier {
     void this.#invalidations.open()
     try {
       const kept = await this.#keep(record)
-      this.#live.set(key, new Kept(kept, this.#live.now() + life, [...hashes, ...this.#namespaces], since))
+      const until = performance.now() + life
+      this.#live.set(key, new Kept(kept, this.#live.now() + life, until, [...hashes, ...this.#namespaces], since))
     } catch {
       // Damaged, or larger than the local backend takes: then it is not kept.
     }
@@ -99,12 +101,15 @@ export class LocalTier {
 class Kept implements LiveEntry {
   readonly value: LiveRecord
   readonly expiresAt: number
+  /** The same by a clock that is never set back: no value is served longer than `localTtl`. */
+  readonly until: number
   readonly hashes: readonly number[]
   readonly since: number
 
-  constructor(value: LiveRecord, expiresAt: number, hashes: readonly number[], since: number) {
+  constructor(value: LiveRecord, expiresAt: number, until: number, hashes: readonly number[], since: number) {
     this.value = value
     this.expiresAt = expiresAt
+    this.until = until
     this.hashes = hashes
     this.since = since
   }

@@ -52,9 +52,11 @@ export class TaggedRecords {
   }
 
   /** As `look`, for values that are only read: what the local tier has comes from there, and it keeps the others. */
-  async glance(keys: readonly string[], tags?: readonly string[]): Promise<readonly Look[]> {
-    const local = this.#local
-    if (local === undefined) return this.look(keys, tags)
+  glance(keys: readonly string[], tags?: readonly string[]): Promise<readonly Look[]> {
+    return this.#local === undefined ? this.look(keys, tags) : this.#glance(this.#local, keys, tags)
+  }
+
+  async #glance(local: LocalTier, keys: readonly string[], tags?: readonly string[]): Promise<readonly Look[]> {
     const born = this.#loads.tick()
     const since = local.now()
     const looks = new Map<string, Look>()

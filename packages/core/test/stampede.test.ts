@@ -350,6 +350,33 @@ describe('timeouts of loaders', () => {
   })
 })
 
+describe('loaders', () => {
+  test('what cannot be stored reaches nobody: each caller gets the path of the culprit, and the lease is given up', async () => {
+    const cache = open()
+    const loader = jest.fn(() => ({ list: [1, () => {}] }))
+    const calls = [cache.getOrSet('key', loader), cache.getOrSet('key', loader)]
+    for (const call of calls) {
+      await expect(call).rejects.toMatchObject({
+        code: 'CACHE_NOT_SERIALIZABLE',
+        message: expect.stringContaining('value.list[1]'),
+      })
+    }
+    expect(loader).toHaveBeenCalledTimes(1)
+    expect(store.rows().size).toBe(0)
+  })
+
+  test('that throw at once, or nothing at all, are as those that reject', async () => {
+    const cache = open()
+    const thrown = await cache
+      .getOrSet('key', () => {
+        throw undefined
+      })
+      .catch(error => [error])
+    expect(thrown).toEqual([undefined])
+    expect(await cache.getOrSet('key', () => 'value')).toBe('value')
+  })
+})
+
 describe('getOrSetMany', () => {
   test('one call of the loader with what is missing', async () => {
     const cache = open()
@@ -498,6 +525,24 @@ describe('schemas', () => {
     expect(await strict.getOrSet('key', () => 5)).toBe(5)
     expect(await strict.get('key')).toBe(5)
     expect(await cache.namespace('ns').get('key')).toBe(5)
+  })
+
+  test('one that throws fits nothing: a stored value is a miss, a loaded one is refused with the cause', async () => {
+    const cache = open()
+    await cache.set('key', 'value')
+    const cause = new TypeError('a bug in the schema')
+    const schema = {
+      '~standard': {
+        validate: () => {
+          throw cause
+        },
+      },
+    }
+    const loader = jest.fn(() => 'loaded')
+    const call = cache.getOrSet('key', loader, { schema: schema as never })
+    await expect(call).rejects.toMatchObject({ code: 'CACHE_INVALID_VALUE', cause })
+    expect(loader).toHaveBeenCalledTimes(1)
+    expect(await cache.namespace('strict', { schema: schema as never }).get('key')).toBe(undefined)
   })
 
   test('a loaded or set one is refused, and not stored', async () => {

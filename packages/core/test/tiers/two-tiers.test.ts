@@ -84,6 +84,18 @@ describe('what was read from the store', () => {
     expect(await cache.get('key')).toBe('new')
   })
 
+  test('stays no longer than localTtl, also where the clock is set back by five minutes', async () => {
+    const { cache } = await open({ localTtl: 50, bus: undefined })
+    await cache.set('key', 'old')
+    await warm(cache)
+    await create({ local: undefined, bus: undefined }).cache.set('key', 'new')
+    const now = Date.now
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() - 300_000)
+    await sleep(60)
+    expect(await cache.get('key')).toBe('new')
+    clock.mockRestore()
+  })
+
   test('stays no longer than its ttl', async () => {
     const { cache } = await open()
     await cache.set('key', 'value', { ttl: 50 })
