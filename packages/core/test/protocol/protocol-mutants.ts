@@ -8,6 +8,8 @@ export interface ProtocolMutant {
   readonly by: string
   /** What shows it, where tasks that are picked at random seldom do. */
   readonly tasks?: readonly Task[] | undefined
+  /** Whether it takes a local tier to show it. */
+  readonly tiered?: boolean | undefined
 }
 
 const tagged: readonly Task[] = [
@@ -135,5 +137,44 @@ export const protocolMutants: readonly ProtocolMutant[] = [
     file: 'loads.ts',
     replace: 'await Promise.all(concerned.map(load => load?.storing))',
     by: '',
+  },
+  {
+    name: 'the local tier keeps what was invalidated while it was read',
+    file: 'tagged-records.ts',
+    replace: 'look.record as Stored, since)',
+    by: 'look.record as Stored, local.now())',
+    tiered: true,
+  },
+  {
+    name: 'a local value is out of date only from when its invalidation begins',
+    file: 'local-tier.ts',
+    replace: `written all the same.
+      this.#invalidations.add(hashes)`,
+    by: '',
+    tiered: true,
+  },
+  {
+    name: 'other processes are not told what became invalid',
+    file: 'local-tier.ts',
+    replace: 'this.#invalidations.publish(hashes)',
+    by: '',
+    tiered: true,
+  },
+  {
+    name: 'other processes are told what becomes invalid before it does',
+    file: 'local-tier.ts',
+    replace: `    this.#invalidations.add(hashes)
+    try {`,
+    by: `    this.#invalidations.publish(hashes)
+    return write()
+    try {`,
+    tiered: true,
+  },
+  {
+    name: 'a local value does not know its tags',
+    file: 'local-tier.ts',
+    replace: '[key, ...keysOfTokens([...record.tags.keys()])]',
+    by: '[key]',
+    tiered: true,
   },
 ]

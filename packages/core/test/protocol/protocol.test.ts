@@ -101,7 +101,7 @@ describe('the search finds that', () => {
   test.each(protocolMutants.map(mutant => [mutant.name, mutant] as const))(
     '%s',
     async (_, mutant) => {
-      const { found } = await exploreRandom(mutate(mutant, folder), 1, 20_000, mutant.tasks)
+      const { found } = await exploreRandom(mutate(mutant, folder), 1, 20_000, mutant.tasks, mutant.tiered)
       expect(found).toContain('answers a value from')
     },
     60_000,

@@ -1,7 +1,9 @@
 // Caches on a simulated store, in which a scheduler decides what happens next: the answer of which call of the store, the
 // end of which loader, the end of which pause. So any interleaving can be run, and run again.
+import { InMemoryBackend } from '../../../memory/src/index.ts'
 import { Random } from '../../src/conformance/random.ts'
 import type { BackendEntry, BackendSupports, Cache, CacheBackend, CacheOptions, WriteOptions } from '../../src/index.ts'
+import { Hub } from '../tiers/local-bus.ts'
 
 export type CreateCache = (options: CacheOptions<unknown>) => Cache
 
@@ -136,6 +138,8 @@ class SimulatedBackend implements Partial<CacheBackend> {
     return this.#step(() => this.#records.clear())
   }
 
+  async open(): Promise<void> {}
+
   async close(): Promise<void> {}
 
   #is(key: string, expected: Uint8Array): boolean {
@@ -154,6 +158,8 @@ export interface Scenario {
   readonly lease: 'store' | 'process'
   /** Whether there is a stale entry at the beginning, which may be served to nobody but while it is refreshed. */
   readonly stale?: boolean | undefined
+  /** Whether each process has a local tier, and a bus that delivers at once. */
+  readonly tiers?: boolean | undefined
   readonly slowAnswers: boolean
 }
 
@@ -183,13 +189,16 @@ export async function simulate(
   globalThis.setTimeout = ((call: () => void, milliseconds: number) =>
     milliseconds < 1000 ? void scheduler.pause().then(call) : realTimeout(call, milliseconds)) as typeof setTimeout
   const processes = [...new Set(tasks.map(([, process]) => process))]
+  const hub = new Hub()
   const caches = new Map(
     processes.map(process => {
       const backend = new SimulatedBackend(records, scheduler) as unknown as CacheBackend
-      const options = { backend, lease, breaker: false, storeTimeout: '1d', loaderTimeout: { hard: '1d' } } as const
-      return [process, createCache(options)]
+      const tiers = scenario.tiers ? { local: new InMemoryBackend({ isolation: 'share' }), bus: hub.bus() } : {}
+      const patience = { breaker: false, storeTimeout: '1d', loaderTimeout: { hard: '1d' }, localTtl: '1d' } as const
+      return [process, createCache({ backend, lease, ...patience, ...tiers })]
     }),
   )
+  await Promise.all([...caches.values()].map(cache => cache.open()))
   const stale = { staleWhileRevalidate: '1h', ttl: '1m' } as const
   try {
     if (scenario.stale) {
@@ -300,6 +309,7 @@ export async function exploreRandom(
   seed: number,
   runs: number,
   given?: readonly Task[] | undefined,
+  tiered = false,
 ): Promise<{ found: string | undefined; operations: number }> {
   const random = new Random(seed)
   const pick = (count: number): number => random.below(count)
@@ -314,9 +324,10 @@ export async function exploreRandom(
       const name = pick(2) === 0 ? (names[0] as TaskName) : (names[pick(names.length)] as TaskName)
       return [name, pick(processes)]
     })
+    const tiers = tiered || pick(3) === 0
     const scenario: Scenario = given
-      ? { tasks: given, lease: 'store', slowAnswers: pick(2) === 0 }
-      : { tasks, lease, stale: !untagged && pick(3) === 0, slowAnswers: pick(2) === 0 }
+      ? { tasks: given, lease: 'store', tiers, slowAnswers: pick(2) === 0 }
+      : { tasks, lease, tiers, stale: !untagged && pick(3) === 0, slowAnswers: pick(2) === 0 }
     operations += tasks.length
     // Few uniform choices let a task wait while another one does all of its work.
     const favourite = pick(3)
