@@ -1,3 +1,5 @@
+import type { Redis, RedisOptions } from 'ioredis'
+
 /** What CacheKit uses of an ioredis `Redis` or `Cluster`, of version 5 or 6. */
 export interface RedisClient {
   readonly status: string
@@ -42,4 +44,11 @@ export interface ClusterClient extends RedisClient {
   nodes(role: 'master'): NodeClient[]
   /** Asks the Cluster which node serves which slots, and makes clients for those it does not know yet. */
   refreshSlotsCache(callback: (error?: Error | null) => void): void
+}
+
+/** What a bus needs beyond that. */
+export interface PubSubClient extends NodeClient {
+  publish(channel: string, message: Buffer): Promise<unknown>
+  /** A client like this one with a connection of its own. */
+  duplicate(options: RedisOptions): Redis
 }

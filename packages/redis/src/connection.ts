@@ -168,7 +168,7 @@ export class RedisConnection {
 }
 
 /** Connects `client` within `patience` milliseconds. It keeps a listener for errors, which come as events at any time. */
-function ready(client: Redis | Cluster, patience: number): Promise<void> {
+export function ready(client: Redis | Cluster, patience: number): Promise<void> {
   return new Promise((resolve, reject) => {
     let reason: Error | undefined
     const give = (up: Error): void => {
