@@ -1,5 +1,6 @@
 // Every TypeScript block of the READMEs and guides is compiled and run as it stands. What a block takes for granted is
 // declared in a comment before it, which readers do not see: <!-- given: const user = { name: 'Ada' } -->
+// What is to hold after it is asserted in a comment behind it, by `assert` of node:assert: <!-- then: assert.equal(a, 1) -->
 import { execFileSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +11,8 @@ const root = join(__dirname, '../..')
 const folder = join(__dirname, '../.snippets')
 /** Milliseconds: one snippet runs the whole conformance kit. */
 const TIMEOUT = 120_000
-const BLOCK = /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$/gm
+const BLOCK =
+  /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$(?:\s*<!-- then:((?:(?!-->)[\s\S])*)-->)?/gm
 
 /** By which variables the snippets find their store. */
 const environments: Readonly<Record<string, (server: Service) => Record<string, string>>> = {
@@ -37,11 +39,17 @@ const documents = globSync(['README.md', 'docs/*.md', 'packages/*/README.md'], {
 }).sort()
 const snippets = documents.flatMap(document => {
   const text = readFileSync(join(root, document), 'utf8')
-  return Array.from(text.matchAll(BLOCK), ([, given = '', code = ''], index) => {
+  return Array.from(text.matchAll(BLOCK), ([, given = '', code = '', then], index) => {
     const file = join(folder, `${document.replaceAll(/[/.]/g, '-')}-${index + 1}.mts`)
     // Imports come first wherever they stand; the snippet is a module also if it has none.
     const store = Object.keys(environments).find(name => code.includes(`@cachekit/${name}`)) ?? 'redis'
-    return { title: `${document}, snippet ${index + 1}`, store, file, code: `${given}\n${code}\nexport {}\n` }
+    const assertions = then === undefined ? '' : `import assert from 'node:assert/strict'\n${then}`
+    return {
+      title: `${document}, snippet ${index + 1}`,
+      store,
+      file,
+      code: `${given}\n${code}\n${assertions}\nexport {}\n`,
+    }
   })
 })
 
