@@ -2,7 +2,7 @@ import type { CacheBus } from './bus.ts'
 import { nodeZlib } from './node-modules.ts'
 import { newId } from './record.ts'
 
-/** Hashes that share one are dropped together, which costs a read of the store and nothing else. */
+/** Bounds what is remembered. Hashes that share a slot are dropped together, which costs a read of the store. */
 const SLOTS = 65_536
 /** Milliseconds. A process that does not hear its own heartbeat knows that the bus is lost. */
 const HEARTBEAT = 1000
@@ -29,7 +29,8 @@ interface Message {
 export class Invalidations {
   readonly #bus: CacheBus | undefined
   readonly #onFailure: (error: unknown) => void
-  readonly #times = new Float64Array(SLOTS)
+  /** When each slot was last invalidated. */
+  readonly #times = new Map<number, number>()
   /** Counts the invalidations. */
   #clock = 0
   /** When everything was invalidated. */
@@ -59,12 +60,12 @@ export class Invalidations {
   /** Whether nothing of this was invalidated since. */
   isCurrent(hashes: readonly number[], since: number): boolean {
     if (since === this.#clock) return true
-    return since >= this.#all && hashes.every(hash => (this.#times[hash % SLOTS] as number) <= since)
+    return since >= this.#all && hashes.every(hash => (this.#times.get(hash % SLOTS) ?? 0) <= since)
   }
 
   add(hashes: readonly number[]): void {
     this.#clock++
-    for (const hash of hashes) this.#times[hash % SLOTS] = this.#clock
+    for (const hash of hashes) this.#times.set(hash % SLOTS, this.#clock)
   }
 
   #addAll(): void {
