@@ -324,7 +324,7 @@ export async function exploreRandom(
       const name = pick(2) === 0 ? (names[0] as TaskName) : (names[pick(names.length)] as TaskName)
       return [name, pick(processes)]
     })
-    const tiers = tiered || pick(3) === 0
+    const tiers = tiered || (given === undefined && pick(3) === 0)
     const scenario: Scenario = given
       ? { tasks: given, lease: 'store', tiers, slowAnswers: pick(2) === 0 }
       : { tasks, lease, tiers, stale: !untagged && pick(3) === 0, slowAnswers: pick(2) === 0 }
