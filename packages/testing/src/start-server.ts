@@ -4,6 +4,8 @@ import { type Instance, serve } from './server.ts'
 import type { Program, Report, Server, ServiceDefinition, ServiceName, Way } from './service.ts'
 import { definitionOf } from './services/index.ts'
 
+export type { Server, ServiceName } from './service.ts'
+
 export interface StartOptions {
   /** Passed to the server after our own arguments, e.g. `['--maxmemory', '2mb']`. Default: none. */
   readonly args?: readonly string[]
