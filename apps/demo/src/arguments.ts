@@ -7,7 +7,7 @@ const usage = `Usage: npx pnpm@12 demo [options]
 Replays recorded requests against a small service, without and with a cache, compares the two, and then serves.
 
   --backend <name>   where the cache keeps its entries: ${backendNames.join(', ')} (default: memory)
-  --url <url>        where that store is (default: this machine, the store's usual port)
+  --url <url>        where that store is (default: the demo starts one for itself)
   --requests <n>     how many requests to replay, 1 to ${traceLength} (default: 5000)
   --port <n>         port of the service on 127.0.0.1 (default: any free one)
   --exit             end after the table
@@ -17,9 +17,8 @@ export interface Arguments {
   /** Name of the store, as given with `--backend`. */
   readonly backend: string
   readonly store: Store
-  readonly url: string
-  /** The URL without user and password, for messages. */
-  readonly shownUrl: string
+  /** Where the store is; without it, the app is to start one, if the store is a server. */
+  readonly url: string | undefined
   readonly requests: number
   readonly port: number
   readonly exit: boolean
@@ -38,7 +37,7 @@ export function readArguments(): Arguments {
   return {
     backend,
     store,
-    ...readUrl(backend, store, values.url),
+    url: readUrl(backend, store, values.url),
     requests: wholeNumber('requests', values.requests, 1, traceLength),
     port: wholeNumber('port', values.port, 0, 65_535),
     exit,
@@ -64,20 +63,13 @@ function parse() {
   }
 }
 
-function readUrl(backend: string, store: Store, given: string | undefined): { url: string; shownUrl: string } {
-  if (store.url === undefined) {
-    if (given !== undefined)
-      fail(`--url says where a server is, but ${backend} is none: leave it out, or add --backend.`)
-    return { url: '', shownUrl: '' }
-  }
-  const url = given ?? store.url
+function readUrl(backend: string, store: Store, given: string | undefined): string | undefined {
+  if (given === undefined) return undefined
+  if (store.url === undefined)
+    return fail(`--url says where a server is, but ${backend} is none: leave it out, or add --backend.`)
   // It is not shown: it may hold a password.
-  if (!URL.canParse(url)) fail(`--url takes a URL such as ${store.url}.`)
-  const shown = new URL(url)
-  shown.username = ''
-  shown.password = ''
-  shown.search = ''
-  return { url, shownUrl: shown.href }
+  if (!URL.canParse(given)) return fail(`--url takes a URL such as ${store.url}.`)
+  return given
 }
 
 function wholeNumber(option: string, text: string, min: number, max: number): number {

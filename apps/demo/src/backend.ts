@@ -1,11 +1,4 @@
 import type { CacheBackend } from '@cachekit/core'
-import { DynamoDBBackend } from '@cachekit/dynamodb'
-import { FirestoreBackend } from '@cachekit/firestore'
-import { MemcachedBackend } from '@cachekit/memcached'
-import { InMemoryBackend } from '@cachekit/memory'
-import { MongoDBBackend } from '@cachekit/mongodb'
-import { PostgresBackend } from '@cachekit/postgres'
-import { RedisBackend } from '@cachekit/redis'
 
 const namespace = 'cachekit-demo'
 
@@ -17,36 +10,65 @@ const dynamoDBLocal = {
 
 /**
  * The stores that `--backend` can name: the only place where the app knows any of them. Swapping the store is
- * swapping one of these lines for another; no other file changes.
+ * swapping one of these entries for another; no other file changes. Each is imported only when it is chosen.
  */
 const stores = {
-  memory: { create: () => new InMemoryBackend({ namespace }) },
-  redis: { url: 'redis://127.0.0.1:6379', create: url => new RedisBackend({ namespace, url }) },
+  memory: {
+    async create() {
+      const { InMemoryBackend } = await import('@cachekit/memory')
+      return new InMemoryBackend({ namespace })
+    },
+  },
+  redis: {
+    url: 'redis://127.0.0.1:6379',
+    async create(url) {
+      const { RedisBackend } = await import('@cachekit/redis')
+      return new RedisBackend({ namespace, url })
+    },
+  },
   postgres: {
     url: 'postgres://postgres:cachekit@127.0.0.1:5432/postgres',
-    create: url => new PostgresBackend({ namespace, url }),
+    async create(url) {
+      const { PostgresBackend } = await import('@cachekit/postgres')
+      return new PostgresBackend({ namespace, url })
+    },
   },
   memcached: {
     url: 'memcached://127.0.0.1:11211',
-    create: url => new MemcachedBackend({ namespace, servers: new URL(url).host }),
+    async create(url) {
+      const { MemcachedBackend } = await import('@cachekit/memcached')
+      return new MemcachedBackend({ namespace, servers: new URL(url).host })
+    },
   },
-  mongodb: { url: 'mongodb://127.0.0.1:27017', create: url => new MongoDBBackend({ namespace, url }) },
+  mongodb: {
+    url: 'mongodb://127.0.0.1:27017',
+    async create(url) {
+      const { MongoDBBackend } = await import('@cachekit/mongodb')
+      return new MongoDBBackend({ namespace, url })
+    },
+  },
   /** The emulator. */
   firestore: {
     url: 'http://127.0.0.1:8080',
-    create: url =>
-      new FirestoreBackend({ namespace, projectId: namespace, clientOptions: { host: new URL(url).host, ssl: false } }),
+    async create(url) {
+      const { FirestoreBackend } = await import('@cachekit/firestore')
+      const clientOptions = { host: new URL(url).host, ssl: false }
+      return new FirestoreBackend({ namespace, projectId: namespace, clientOptions })
+    },
   },
   dynamodb: {
     url: 'http://127.0.0.1:8000',
-    create: endpoint => new DynamoDBBackend({ namespace, endpoint, ...dynamoDBLocal }),
+    async create(endpoint) {
+      const { DynamoDBBackend } = await import('@cachekit/dynamodb')
+      return new DynamoDBBackend({ namespace, endpoint, ...dynamoDBLocal })
+    },
   },
 } satisfies Record<string, Store>
 
-/** A store and, if it is a server, where it is when `--url` does not say otherwise. */
+/** A store and, if it is a server, an example of the URL that `--url` takes. */
 export type Store =
-  | { readonly url?: undefined; create(): CacheBackend }
-  | { readonly url: string; create(url: string): CacheBackend }
+  | { readonly url?: undefined; create(): Promise<CacheBackend> }
+  | { readonly url: string; create(url: string): Promise<CacheBackend> }
 
 export const backendNames: readonly string[] = Object.keys(stores)
 

@@ -1,58 +1,66 @@
-import { isCacheError } from '@cachekit/core'
-import { type Arguments, readArguments } from './arguments.ts'
-import { openOrigin } from './origin.ts'
+import { readArguments } from './arguments.ts'
+import { openStore, StoreProblem } from './open-store.ts'
+import { Origin } from './origin.ts'
 import { PlacesService } from './places-service.ts'
 import { formatTable, replay } from './replay.ts'
-import { serve } from './server.ts'
+import { addressOf, serve } from './server.ts'
 import { readTrace } from './trace.ts'
 
 const options = readArguments()
-const origin = openOrigin()
+const {
+  backend,
+  server: storeServer,
+  ownServer,
+} = await openStore(options).catch(error => {
+  if (error instanceof StoreProblem) return fail(error.status, error.message)
+  throw error
+})
+const origin = new Origin()
 const uncached = new PlacesService(origin, undefined)
-const cached = await openCached(options)
+const cached = new PlacesService(origin, backend)
 const requests = readTrace(origin.size)
 const ids = requests.slice(0, options.requests)
 
+if (ownServer) console.log(`Started ${options.backend} ${ownServer.version} at ${storeServer}.\n`)
 console.log(`What is near a place? ${origin.size.toLocaleString('en')} places of the world (GeoNames, CC BY 4.0) in SQLite,
 ${ids.length.toLocaleString('en')} recorded requests for ${new Set(ids).size.toLocaleString('en')} of them \
 (cache2k benchmark suite, CC BY 4.0), one after the other.\n`)
 
+await cached.clear() // what an earlier run left would make it look too good
 const results = [await replay('without cache', uncached, ids), await replay(options.backend, cached, ids)]
 console.log(`\n${formatTable(results)}`)
-await uncached.close()
 
-if (options.exit) await cached.close()
+if (options.exit) await close()
 else await serveUntilInterrupted()
 
-/** The service on the chosen store, with nothing cached yet: what an earlier run left would make it look too good. */
-async function openCached({ backend, store, url, shownUrl }: Arguments): Promise<PlacesService> {
-  try {
-    const service = new PlacesService(origin, store.create(url))
-    await service.open()
-    await service.clear()
-    return service
-  } catch (error) {
-    if (!isCacheError(error)) throw error
-    if (error.code === 'CACHE_INVALID_ARGUMENT') return fail(2, `--url: ${error.message}`)
-    const advice = `Start one with "docker compose up -d ${backend}", say with --url where it is, or leave --backend out.`
-    // If the store may be there later (`retryable`), it is not there now; else it is, and has said what it minds.
-    return fail(1, `Cannot use ${backend} at ${shownUrl}: ${error.message}${error.retryable ? `\n${advice}` : ''}`)
-  }
-}
-
 async function serveUntilInterrupted(): Promise<void> {
-  const server = await serve(options.backend, cached, requests, options.port).catch(error =>
-    fail(1, `Cannot listen on port ${options.port}: ${error.message}`),
-  )
-  const address = server.address()
-  console.log(`\nServing on http://127.0.0.1:${typeof address === 'object' && address?.port}/ until Ctrl-C`)
+  const server = await serve({
+    store: { backend: options.backend, ...(storeServer === undefined ? {} : { server: storeServer }) },
+    ownServer,
+    origin,
+    service: cached,
+    uncached,
+    ids: requests,
+    port: options.port,
+  }).catch(async error => {
+    await close()
+    return fail(1, `Cannot listen on port ${options.port}: ${error.message}`)
+  })
+  console.log(`\nServing on ${addressOf(server)}/ until Ctrl-C`)
   const stop = async (): Promise<void> => {
     server.close()
     server.closeAllConnections()
-    await cached.close()
+    await close()
   }
   process.once('SIGINT', stop)
   process.once('SIGTERM', stop)
+}
+
+async function close(): Promise<void> {
+  await ownServer?.resume() // the page may have stopped it, and then the cache would wait for it
+  await cached.close()
+  await uncached.close()
+  await ownServer?.close()
 }
 
 function fail(status: number, message: string): never {

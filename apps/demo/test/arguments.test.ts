@@ -1,6 +1,8 @@
 import { createServer } from 'node:net'
 import { runDemo } from './run-demo.ts'
 
+jest.setTimeout(60_000) // programs start here, maybe while the machine is busy
+
 async function withPort(use: (port: number) => Promise<void>, keepOpen: boolean): Promise<void> {
   const server = createServer()
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -54,7 +56,7 @@ test('a store that is not there is one clear message, without the password', asy
     expect(stderr).not.toMatch(/secret|^ +at /m)
     expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
   }, false)
-}, 15_000)
+})
 
 test('a port that is taken is one clear message', async () => {
   await withPort(async port => {
@@ -63,4 +65,4 @@ test('a port that is taken is one clear message', async () => {
     expect(stderr).not.toMatch(/^ +at /m)
     expect(status).toBe(1)
   }, true)
-}, 15_000)
+})

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { isRequired } from './resolve-service.ts'
-import type { Resolution, Service, ServiceName } from './service.ts'
+import type { Browser, Found, Resolution, Service, ServiceName } from './service.ts'
 
 const ask = `import { get } from 'node:http'; get(process.argv[1], response => response.pipe(process.stdout))`
 
@@ -10,9 +10,18 @@ const ask = `import { get } from 'node:http'; get(process.argv[1], response => r
  * or a failing one if it is required.
  */
 export function describeService(name: ServiceName, body: (service: Service) => void): void {
-  const { service, problem } = askBroker(name)
+  describeFound(name, body)
+}
+
+/** The same for a Chromium, which cases start as they need it. */
+export function describeBrowser(body: (browser: Browser) => void): void {
+  describeFound('chromium', body)
+}
+
+function describeFound<T extends Found>(name: T['name'], body: (found: T) => void): void {
+  const { found, problem } = askBroker<T>(name)
   describe(name, () => {
-    if (service !== undefined) return body(service)
+    if (found !== undefined) return body(found)
     if (!isRequired(name)) return test.skip(`not proven: ${problem}`, () => {})
     test('is available', () => {
       throw new Error(problem)
@@ -21,11 +30,11 @@ export function describeService(name: ServiceName, body: (service: Service) => v
 }
 
 /** Jest collects cases synchronously, so the broker is asked synchronously: by a process that waits for the answer. */
-function askBroker(name: ServiceName): Resolution {
+function askBroker<T extends Found>(name: T['name']): Resolution<T> {
   const broker = process.env.CACHEKIT_BROKER
   if (broker === undefined) throw new Error('describeService() needs the jest configuration at the root')
   const answer = execFileSync(process.execPath, ['--input-type=module', '-e', ask, `${broker}/${name}`], {
     encoding: 'utf8',
   })
-  return JSON.parse(answer) as Resolution
+  return JSON.parse(answer) as Resolution<T>
 }

@@ -65,8 +65,13 @@ export async function fetchDebian(names: readonly string[], report: Report): Pro
   })
 }
 
-/** An npm package, unpacked and set up by its own script if it has one, without its dependencies. */
-export async function fetchNpm(name: string, version: string, report: Report): Promise<string> {
+/** An npm package, unpacked and set up by its own script if it has one, then by `prepare`, without its dependencies. */
+export async function fetchNpm(
+  name: string,
+  version: string,
+  report: Report,
+  prepare: (folder: string) => Promise<void> = async () => {},
+): Promise<string> {
   return cached(`npm-${name.replace('/', '-')}-${version}`, async folder => {
     report(`fetching the npm package ${name}`)
     await run('npm', ['pack', '--silent', '--pack-destination', folder, `${name}@${version}`])
@@ -74,6 +79,7 @@ export async function fetchNpm(name: string, version: string, report: Report): P
     await run('tar', ['-xzf', join(folder, `${archive}`), '--strip-components=1', '-C', folder])
     await rm(join(folder, `${archive}`))
     await run('npm', ['run', '--silent', '--if-present', 'postinstall'], { cwd: folder })
+    await prepare(folder)
   })
 }
 

@@ -1,5 +1,5 @@
-import { type Service, type ServiceName, serviceNames } from './service.ts'
-import { definitions } from './services/index.ts'
+import { type RequirementName, requirementNames, type Service, type ServiceName, variableOf } from './service.ts'
+import { definitionOf } from './services/index.ts'
 import { type StartOptions, startServer } from './start-server.ts'
 
 /** A service that tests share: the server in the environment, or one of ours. */
@@ -13,10 +13,10 @@ export interface ResolvedService extends Service {
  * A server in the environment that does not answer is an error, never a reason to take another.
  */
 export async function resolveService(name: ServiceName, options: StartOptions = {}): Promise<ResolvedService> {
-  const url = process.env[urlVariable(name)]
+  const url = process.env[variableOf(name)]
   if (url === undefined || url === '') return startServer(name, options)
   try {
-    const definition = definitions[name]
+    const definition = await definitionOf(name)
     const { hostname, port } = new URL(url)
     const version = (await definition.version(url)) ?? 'unknown'
     return {
@@ -30,23 +30,19 @@ export async function resolveService(name: ServiceName, options: StartOptions = 
     }
   } catch (error) {
     // The URL may hold a password, and so may a message that quotes it.
-    throw new Error(`the server in ${urlVariable(name)} cannot be reached`, { cause: error })
+    throw new Error(`the server in ${variableOf(name)} cannot be reached`, { cause: error })
   }
 }
 
-/** Whether tests must fail where the service is not to be had, rather than be skipped. */
-export function isRequired(name: ServiceName): boolean {
+/** Whether tests must fail where this is not to be had, rather than be skipped. */
+export function isRequired(name: RequirementName): boolean {
   const { CI, CACHEKIT_REQUIRE = '' } = process.env
   const required = CACHEKIT_REQUIRE.split(',').filter(entry => entry !== '')
   for (const entry of required) {
-    if (entry !== 'all' && !(serviceNames as readonly string[]).includes(entry)) {
-      throw new Error(`CACHEKIT_REQUIRE names "${entry}"; it takes "all" or some of ${serviceNames.join(',')}`)
+    if (entry !== 'all' && !(requirementNames as readonly string[]).includes(entry)) {
+      throw new Error(`CACHEKIT_REQUIRE names "${entry}"; it takes "all" or some of ${requirementNames.join(',')}`)
     }
   }
-  const promised = process.env[urlVariable(name)] !== undefined
+  const promised = process.env[variableOf(name)] !== undefined
   return promised || CI === 'true' || required.includes('all') || required.includes(name)
-}
-
-function urlVariable(name: ServiceName): string {
-  return `CACHEKIT_${name.toUpperCase()}_URL`
 }

@@ -1,16 +1,30 @@
 export type ServiceName = 'redis' | 'postgres' | 'memcached' | 'mongodb' | 'dynamodb' | 'firestore'
 
-/** How a server was found: its URL in the environment, a container, a program of this machine, a fetched program. */
+/** How it was found: named in the environment, a container, a program of this machine, a fetched program. */
 export type Way = 'url' | 'docker' | 'local' | 'fetched'
 
-/** Where a running server answers. Plain data: it travels between processes as JSON. */
-export interface Service {
+/** A store's server, or the browser. */
+export type RequirementName = ServiceName | 'chromium'
+
+/** What tests can ask for and a run then lists. Plain data: it travels between processes as JSON. */
+export interface Found {
+  readonly name: RequirementName
+  readonly way: Way
+  /** As the server says it, or what was started says it, or `unknown`. */
+  readonly version: string
+}
+
+/** Where a running server answers. */
+export interface Service extends Found {
   readonly name: ServiceName
   readonly url: string
   readonly host: string
   readonly port: number
-  readonly way: Way
-  /** As the server says it, or what was started says it, or `unknown`. */
+}
+
+/** A real Chromium, for a test to start. */
+export interface Browser extends Found, Program {
+  readonly name: 'chromium'
   readonly version: string
 }
 
@@ -87,10 +101,17 @@ export const serviceNames: readonly ServiceName[] = [
   'firestore',
 ]
 
-/** What came of looking for a service: one of the two. */
-export interface Resolution {
-  readonly name: ServiceName
-  readonly service?: Service
+export const requirementNames: readonly RequirementName[] = [...serviceNames, 'chromium']
+
+/** The variable of the environment that says which one to use. */
+export function variableOf(name: RequirementName): string {
+  return name === 'chromium' ? 'CACHEKIT_CHROMIUM' : `CACHEKIT_${name.toUpperCase()}_URL`
+}
+
+/** What came of looking for it: one of the two. */
+export interface Resolution<T extends Found = Found> {
+  readonly name: RequirementName
+  readonly found?: T
   /** Why there is none. */
   readonly problem?: string
 }

@@ -2,7 +2,9 @@ import { containerInstances, dockerClient } from './container-instance.ts'
 import { programInstance } from './program-instance.ts'
 import { type Instance, serve } from './server.ts'
 import type { Program, Report, Server, ServiceDefinition, ServiceName, Way } from './service.ts'
-import { definitions } from './services/index.ts'
+import { definitionOf } from './services/index.ts'
+
+export type { Server, ServiceName } from './service.ts'
 
 export interface StartOptions {
   /** Passed to the server after our own arguments, e.g. `['--maxmemory', '2mb']`. Default: none. */
@@ -26,7 +28,7 @@ export async function startServers(
   options: Omit<StartOptions, 'args'> = {},
 ): Promise<Server[]> {
   const { ways = defaultWays(), report = () => {} } = options
-  const definition = definitions[name]
+  const definition = await definitionOf(name)
   const problems: string[] = []
   for (const way of ways) {
     try {
@@ -44,7 +46,8 @@ export async function startServers(
 
 type StartWay = Exclude<Way, 'url'>
 
-function defaultWays(): StartWay[] {
+/** The ways in `CACHEKIT_WAYS`, else all. */
+export function defaultWays(): StartWay[] {
   const ways = (process.env.CACHEKIT_WAYS ?? 'docker,local,fetched').split(',') as StartWay[]
   const unknown = ways.find(way => !(way in instancesBy))
   if (unknown !== undefined) throw new Error(`CACHEKIT_WAYS names "${unknown}"; it takes some of docker,local,fetched`)
