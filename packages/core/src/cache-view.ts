@@ -24,7 +24,7 @@ import {
   validate,
 } from './cache-options.ts'
 import type { Codec } from './codec.ts'
-import { addToCounter } from './counter.ts'
+import { checkSum } from './counter.ts'
 import { defaultCodec } from './default-codec.ts'
 import { parseDuration, type Ttl } from './duration.ts'
 import { assertArgument, CacheError, type CacheErrorCode, invalidArgument, isCacheError, typeOf } from './errors.ts'
@@ -320,7 +320,7 @@ export class CacheView<V> implements Cache<V> {
         result = 'not a counter'
         return undefined
       }
-      result = addToCounter(Buffer.from(String(value)), by).sum
+      result = checkSum((value as number) + by)
       const { freshUntil, expiresAt } = record
       const ends = freshUntil ?? expiresAt
       const life = {

@@ -56,6 +56,11 @@ export const defaultCodec: {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** What JSON can hold: the value itself, or its typed form. */
+export function formOf(value: unknown): unknown {
+  return orNotSerializable(() => check(0, value, true))
+}
+
 /** What `defaultCodec.decode(defaultCodec.encode(value))` gives, or throws, without the bytes in between. */
 export function clone<T>(value: T): T {
   return orNotSerializable(() => {

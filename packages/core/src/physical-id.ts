@@ -8,7 +8,6 @@
 // control characters are percent-encoded, and a key that starts with '@' gets one more. So after a prefix '@@' begins a
 // key, '@#' a hash (see fitId), and any other '@' a child namespace.
 import { CacheError, describeArgument, invalidArgument, typeOf } from './errors.ts'
-import { nodeCrypto } from './node-modules.ts'
 
 const MAX_KEY_BYTES = 8192
 const MAX_NAME_BYTES = 256
@@ -95,5 +94,5 @@ export function splitId(id: string): { readonly prefix: string; readonly key: st
  */
 export function fitId(id: string, maxBytes: number): string {
   if (id.length * 3 <= maxBytes || Buffer.byteLength(id) <= maxBytes) return id
-  return `${id.slice(0, prefixLength(id))}@#${nodeCrypto().hash('sha256', id, 'base64url')}`
+  return `${id.slice(0, prefixLength(id))}@#${process.getBuiltinModule('node:crypto').hash('sha256', id, 'base64url')}`
 }

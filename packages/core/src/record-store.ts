@@ -156,8 +156,10 @@ class BytesRecord implements LiveRecord {
     this.source = source
     this.#key = key
     this.#codec = codec
-    try {
-      const record = decodeRecord(bytes ?? Buffer.alloc(0))
+    const record = bytes && decodeRecord(bytes)
+    if (record === undefined) {
+      this.kind = 'corrupt'
+    } else {
       this.kind = record.kind
       if (record.kind === 'integer') {
         this.#payload = record.value
@@ -169,8 +171,6 @@ class BytesRecord implements LiveRecord {
       this.tags = record.tags
       this.#payload = record.payload
       if (record.kind === 'entry' && record.codec !== codec.id) this.kind = 'corrupt'
-    } catch {
-      this.kind = 'corrupt'
     }
   }
 

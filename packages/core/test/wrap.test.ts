@@ -109,8 +109,7 @@ test('arguments that differ give different keys', () => {
     ['\ufffd'],
   ]
   const keys = lists.map(list => encodeArguments(list))
-  const twice = keys.filter((key, index) => keys.indexOf(key) !== index)
-  expect(twice).toEqual(['Uint8Array(AQ==)']) // a Buffer and a Uint8Array of the same bytes are the same argument
+  expect(keys.filter((key, index) => keys.indexOf(key) !== index)).toEqual([])
   expect(keys.every(key => key.isWellFormed() && key.length < 1100)).toBe(true)
 })
 
@@ -128,7 +127,7 @@ test.each([[() => {}], [Symbol('x')], [new (class A {})()], [{ deep: [new WeakMa
 test('a cycle makes no key', async () => {
   const cycle: { self?: unknown } = {}
   cycle.self = [cycle]
-  await expect(cache.wrap((_: unknown) => 1, { name: 'f' })(cycle)).rejects.toThrow('part of a cycle')
+  await expect(cache.wrap((_: unknown) => 1, { name: 'f' })(cycle)).rejects.toThrow('contains itself')
 })
 
 test('wrap of a key says that this is getOrSet', () => {
