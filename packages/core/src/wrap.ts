@@ -1,6 +1,6 @@
 import { encodeArguments } from './argument-key.ts'
 import type { Awaitable, Cache, LoadOptions, WrapOptions, Wrapped } from './cache.ts'
-import { invalidArgument, typeOf } from './errors.ts'
+import { assertArgument, typeOf } from './errors.ts'
 
 /** A cached function; see `Cache.wrap`. */
 export function wrap<A extends readonly unknown[], T>(
@@ -8,14 +8,9 @@ export function wrap<A extends readonly unknown[], T>(
   fn: (...args: A) => Awaitable<T>,
   options: WrapOptions<A, T>,
 ): Wrapped<A, T> {
-  if (typeof fn === 'string') throw invalidArgument('wrap takes a function; what stores under a key is getOrSet.')
-  if (typeof fn !== 'function') throw invalidArgument(`wrap takes a function, not ${typeOf(fn)}.`)
+  assertArgument(typeof fn === 'function', 'wrap takes a function (what stores under a key is getOrSet)', fn, typeOf)
   const { name, key: select, tags, ...rest } = options ?? {}
-  if (typeof name !== 'string' || name === '') {
-    throw invalidArgument(
-      'wrap needs { name } as its second argument: a non-empty string, the first part of every key.',
-    )
-  }
+  assertArgument(typeof name === 'string' && name !== '', 'wrap needs { name }, the first part of every key', name)
   // Only the first bracket ends the name, so that no two names give one key.
   const start = `${name.replaceAll('%', '%25').replaceAll('(', '%28')}(`
   const keyOf = (...args: A): string => `${start}${encodeArguments(select === undefined ? args : [select(...args)])})`
