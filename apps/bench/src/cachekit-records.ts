@@ -21,6 +21,7 @@ export async function defaultRecords(): Promise<{
     },
     decode(bytes) {
       const record = decodeRecord(bytes)
+      if (record === undefined) throw new Error('The store answered something that is no record.')
       return record.kind === 'integer' ? record.value : defaultCodec.decode(record.payload)
     },
   }

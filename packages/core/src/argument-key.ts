@@ -1,67 +1,43 @@
-import * as types from 'node:util/types'
-import { invalidArgument } from './errors.ts'
-import { nodeCrypto } from './node-modules.ts'
+import { formOf } from './default-codec.ts'
+import { CacheError, isCacheError } from './errors.ts'
 
-/** Longer encodings are replaced by their hash, so that keys stay readable and within every limit. */
+/** Longer texts are replaced by their hash, so that keys stay readable and within every limit. */
 const MAX_LENGTH = 1024
 
 /**
- * The arguments of a call as text: stable, whatever the order of an object's properties and of a set's members, and
- * different for different arguments. Throws `CACHE_INVALID_ARGUMENT` for what has no such form (functions, symbols, class
- * instances, cycles).
+ * The arguments of a call as text: stable, whatever the order of an object's properties and of the members of a `Set` or
+ * `Map`, and different for different arguments: each is in the form in which the default codec would store it. Throws
+ * `CACHE_INVALID_ARGUMENT` for what that codec refuses.
  */
 export function encodeArguments(args: readonly unknown[]): string {
-  const text = args.map((value, index) => encode(value, `argument ${index + 1}`, [])).join(',')
-  return text.length <= MAX_LENGTH ? text : `#${nodeCrypto().hash('sha256', text, 'base64url')}`
+  const text = args.map(encodeArgument).join()
+  return text.length <= MAX_LENGTH
+    ? text
+    : `#${process.getBuiltinModule('node:crypto').hash('sha256', text, 'base64url')}`
 }
 
-function encode(value: unknown, path: string, parents: readonly object[]): string {
-  switch (typeof value) {
-    case 'string':
-      return JSON.stringify(value)
-    case 'number':
-      return Object.is(value, -0) ? '-0' : String(value)
-    case 'bigint':
-      return `${value}n`
-    case 'boolean':
-    case 'undefined':
-      return String(value)
-    case 'object':
-      return value === null ? 'null' : encodeObject(value, path, parents)
-    default:
-      throw unsuitable(path, `a ${typeof value}`)
+function encodeArgument(value: unknown, index: number): string {
+  try {
+    return canonical(formOf(value))
+  } catch (error) {
+    if (!isCacheError(error)) throw error
+    const { message, cause } = error
+    throw new CacheError({
+      code: 'CACHE_INVALID_ARGUMENT',
+      message: `argument ${index + 1} makes no cache key; say with { key } what of the arguments does. ${message}`,
+      cause,
+    })
   }
 }
 
-function encodeObject(value: object, path: string, parents: readonly object[]): string {
-  if (parents.includes(value)) throw unsuitable(path, 'part of a cycle')
-  const inside = [...parents, value]
-  const all = (values: Iterable<unknown>): string[] =>
-    Array.from(values, (item, index) => encode(item, `${path}[${index}]`, inside))
-  if (Array.isArray(value)) return `[${all(value).join(',')}]`
-  if (types.isDate(value)) return `Date(${value.getTime()})`
-  if (types.isRegExp(value)) return `RegExp(${JSON.stringify([value.source, value.flags])})`
-  if (types.isSet(value)) return `Set(${all(value).sort().join(',')})`
-  if (types.isMap(value)) return `Map(${all(value).sort().join(',')})`
-  if (ArrayBuffer.isView(value)) {
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    return `${Object.prototype.toString.call(value).slice(8, -1)}(${bytes.toString('base64')})`
-  }
-  if (Object.prototype.toString.call(value) === '[object URL]') return `URL(${JSON.stringify(String(value))})`
-  if (!isPlainObject(value) || Object.getOwnPropertySymbols(value).length > 0)
-    throw unsuitable(path, 'not a plain object')
-  const properties = Object.entries(value).map(
-    ([name, item]) => `${JSON.stringify(name)}:${encode(item, `${path}.${name}`, inside)}`,
-  )
-  return `{${properties.sort().join(',')}}`
-}
-
-/** A literal, of any realm: its prototype is `null` or has none itself. */
-function isPlainObject(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value)
-  return prototype === null || Object.getPrototypeOf(prototype) === null
-}
-
-function unsuitable(path: string, what: string): Error {
-  return invalidArgument(`${path} is ${what}, which makes no cache key; say with { key } what of the arguments does.`)
+/** JSON with sorted keys, and with the members of sets and maps sorted by their text. */
+function canonical(form: unknown): string {
+  if (typeof form === 'string') return JSON.stringify(form)
+  if (typeof form !== 'object' || form === null) return String(form)
+  if (Array.isArray(form)) return `[${form.map(canonical)}]`
+  const properties = Object.entries(form).map(([key, parts]) => {
+    const text = key === '~Set' || key === '~Map' ? `[${parts.map(canonical).sort()}]` : canonical(parts)
+    return `${JSON.stringify(key)}:${text}`
+  })
+  return `{${properties.sort()}}`
 }

@@ -106,8 +106,8 @@ export interface LiveEntry {
   readonly value: unknown
   /** Deadline in milliseconds since 1970. `undefined`: no expiry. */
   readonly expiresAt?: number | undefined
-  /** Size of the value in bytes, for `maxBytes`; an estimate is enough. */
-  readonly size: number
+  /** Size of the value in bytes, for `maxBytes`; an estimate is enough. Default: an estimate of the backend. */
+  readonly size?: number | undefined
   encode(): Uint8Array
 }
 

@@ -1,6 +1,7 @@
 import type { CacheDefaults, CacheOptions, StandardSchema } from './cache.ts'
 import { parseDuration, parseTtl } from './duration.ts'
 import { assertArgument, CacheError } from './errors.ts'
+import { assertText } from './physical-id.ts'
 import type { LeaseSettings } from './protocol.ts'
 import type { Life } from './tagged-records.ts'
 
@@ -41,13 +42,7 @@ export function checkTags(tags: readonly string[] | undefined = []): readonly st
   assertArgument(Array.isArray(tags), 'tags must be an array of strings', tags)
   const unique = [...new Set<string>(tags)]
   assertArgument(unique.length <= MAX_TAGS, `An entry has at most ${MAX_TAGS} tags`, unique.length)
-  for (const tag of unique) {
-    assertArgument(
-      typeof tag === 'string' && tag !== '' && tag.isWellFormed() && Buffer.byteLength(tag) <= MAX_TAG_BYTES,
-      `A tag must be a non-empty well-formed string of at most ${MAX_TAG_BYTES} bytes in UTF-8`,
-      tag,
-    )
-  }
+  for (const tag of unique) assertText('A tag', tag, MAX_TAG_BYTES)
   return unique
 }
 

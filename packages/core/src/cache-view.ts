@@ -24,7 +24,7 @@ import {
   validate,
 } from './cache-options.ts'
 import type { Codec } from './codec.ts'
-import { addToCounter } from './counter.ts'
+import { checkSum } from './counter.ts'
 import { defaultCodec } from './default-codec.ts'
 import { parseDuration, type Ttl } from './duration.ts'
 import { assertArgument, CacheError, type CacheErrorCode, invalidArgument, isCacheError, typeOf } from './errors.ts'
@@ -33,7 +33,7 @@ import { Invalidations } from './invalidations.ts'
 import { loadMany } from './load-many.ts'
 import { Loads } from './loads.ts'
 import { LocalTier, type Target } from './local-tier.ts'
-import { NoBackend } from './no-backend.ts'
+import { noBackend, type Store } from './no-backend.ts'
 import { assertKey, childPrefix, rootPrefix } from './physical-id.ts'
 import { type Loaded, NOTHING, Protocol } from './protocol.ts'
 import { EncodedRecords, keepIn, LiveRecords, type Prepared, type RecordStore, type Stored } from './record-store.ts'
@@ -88,7 +88,7 @@ type Entry = readonly [stored: string, value: unknown, life: Life, tags: readonl
 export class CacheView<V> implements Cache<V> {
   readonly backend: CacheBackend | undefined
   readonly #place: Place
-  readonly #store: CacheBackend
+  readonly #store: Store
   readonly #records: RecordStore
   /** The same as `#records` where values live in this process. */
   readonly #live: LiveRecords | undefined
@@ -131,7 +131,7 @@ export class CacheView<V> implements Cache<V> {
       "onStoreFailure must be 'load', 'load-or-miss' or 'reject'",
       onStoreFailure,
     )
-    const store = backend ?? new NoBackend()
+    const store = backend ?? noBackend
     const patience = Math.min(parseDuration('storeTimeout', storeTimeout), 0x7fffffff)
     const events = new Events()
     const shared: Shared = {
@@ -153,7 +153,7 @@ export class CacheView<V> implements Cache<V> {
     const { codec, loads, guard, events, lease, invalidations, localTtl } = shared
     this.backend = backend
     this.#place = place
-    this.#store = backend ?? new NoBackend()
+    this.#store = backend ?? noBackend
     this.#defaults = checkDefaults(defaults)
     this.#shared = shared
     // Only the default codec knows how to clone; another one may also encrypt what must not lie in memory as it is.
@@ -284,6 +284,7 @@ export class CacheView<V> implements Cache<V> {
 
   async increment(key: string, by = 1, options?: { readonly ttl?: Ttl | undefined }): Promise<number> {
     const stored = this.#key(key)
+    assertArgument(Number.isSafeInteger(by), 'by must be a safe integer', by)
     const { ttl } = this.#life(by as V, options)
     const sum = await this.#invalidate({ keys: [stored] }, async () => {
       for (;;) {
@@ -315,12 +316,12 @@ export class CacheView<V> implements Cache<V> {
         else await this.#records.remove(stored, record)
         return undefined
       }
-      const value = await record.value()
+      const value = await record.read()
       if (!Number.isSafeInteger(value)) {
         result = 'not a counter'
         return undefined
       }
-      result = addToCounter(Buffer.from(String(value)), by).sum
+      result = checkSum((value as number) + by)
       const { freshUntil, expiresAt } = record
       const ends = freshUntil ?? expiresAt
       const life = {
@@ -550,7 +551,7 @@ export class CacheView<V> implements Cache<V> {
   /** The value of a record, if it can be decoded and fits the schema. */
   async #open(record: Stored, { schema }: CacheDefaults<V>): Promise<Found> {
     try {
-      return { value: await validate(schema, (await record.value()) as V) }
+      return { value: await validate(schema, (await record.read()) as V) }
     } catch (error) {
       if (isCacheError(error, 'CACHE_CORRUPT_ENTRY') || isCacheError(error, 'CACHE_INVALID_VALUE')) return undefined
       throw error

@@ -1,7 +1,7 @@
 import { CacheError } from './errors.ts'
 
 /** How a counter is stored: the one way to write an integer in decimal. */
-const COUNTER = /^(?:0|-?[1-9]\d*)$/
+export const DECIMAL: RegExp = /^(?:0|-?[1-9]\d*)$/
 /** No sum of a longer number and a safe integer is a safe integer. */
 const MAX_DIGITS = 20
 
@@ -12,15 +12,19 @@ const MAX_DIGITS = 20
 export function addToCounter(value: Uint8Array | undefined, by: number): { sum: number; bytes: Uint8Array } {
   const text =
     value === undefined ? '0' : Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')
-  if (!COUNTER.test(text)) {
+  if (!DECIMAL.test(text)) {
     throw new CacheError({ code: 'CACHE_NOT_A_COUNTER', message: 'The stored value is not a decimal integer.' })
   }
-  const sum = text.length > MAX_DIGITS ? Number.NaN : Number(BigInt(text) + BigInt(by))
-  if (!Number.isSafeInteger(sum)) {
-    throw new CacheError({
-      code: 'CACHE_COUNTER_OVERFLOW',
-      message: `The sum would be outside the safe integers (±${Number.MAX_SAFE_INTEGER}). The counter is unchanged.`,
-    })
-  }
+  const sum = checkSum(text.length > MAX_DIGITS ? Number.NaN : Number(BigInt(text) + BigInt(by)))
   return { sum, bytes: Buffer.from(String(sum)) }
+}
+
+/** What two integers add up to. Throws `CACHE_COUNTER_OVERFLOW` unless that is a safe integer. */
+export function checkSum(sum: number): number {
+  // `+ 0` turns -0 into 0.
+  if (Number.isSafeInteger(sum)) return sum + 0
+  throw new CacheError({
+    code: 'CACHE_COUNTER_OVERFLOW',
+    message: 'The sum would be outside the safe integers. The counter is unchanged.',
+  })
 }

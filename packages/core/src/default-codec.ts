@@ -56,6 +56,11 @@ export const defaultCodec: {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** What JSON can hold: the value itself, or its typed form. */
+export function formOf(value: unknown): unknown {
+  return orNotSerializable(() => check(0, value, true))
+}
+
 /** What `defaultCodec.decode(defaultCodec.encode(value))` gives, or throws, without the bytes in between. */
 export function clone<T>(value: T): T {
   return orNotSerializable(() => {
@@ -235,13 +240,13 @@ function refuseProperty(depth: number, key: string | undefined, owner: string): 
 }
 
 /** The error for what is at `depth` of the path. It names keys, but no values. */
-function refusal(depth: number, reason: string): CacheError {
+function refusal(depth: number, reason: string, cause?: unknown): CacheError {
   let where = 'value'
   for (const key of path.slice(0, depth)) {
     where += typeof key === 'string' && /^[a-z_$][\w$]*$/i.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
   }
   if (where.length > MAX_PATH_LENGTH) where = `${where.slice(0, MAX_PATH_LENGTH)}…`
-  return new CacheError({ code: 'CACHE_NOT_SERIALIZABLE', message: `Not serializable: ${where} ${reason}.` })
+  return new CacheError({ code: 'CACHE_NOT_SERIALIZABLE', message: `Not serializable: ${where} ${reason}.`, cause })
 }
 
 function orNotSerializable<T>(run: () => T): T {
@@ -250,10 +255,6 @@ function orNotSerializable<T>(run: () => T): T {
   } catch (error) {
     if (isCacheError(error)) throw error
     // Getters and proxies throw what they like, and no string has more than 512 MiB.
-    throw new CacheError({
-      code: 'CACHE_NOT_SERIALIZABLE',
-      message: 'Not serializable: reading the value failed; see the cause.',
-      cause: error,
-    })
+    throw refusal(0, 'cannot be read; see the cause', error)
   }
 }

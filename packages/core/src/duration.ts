@@ -1,5 +1,5 @@
-import { CacheError, describeArgument } from './errors.ts'
-import { checkTtl } from './ttl.ts'
+import { describeArgument, invalidArgument } from './errors.ts'
+import { wholeTtl } from './ttl.ts'
 
 /** A length of time: a number of milliseconds, or a number with its unit. */
 export type Duration = number | `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
@@ -17,23 +17,16 @@ function milliseconds(duration: unknown): number {
   return match === null ? Number.NaN : Number(match[1]) * UNITS[match[2] as keyof typeof UNITS]
 }
 
+const OR_TEXT = " or a string such as '500ms', '30s', '5m', '2h', '7d'"
+
 /** The option `name` in milliseconds. Throws `CACHE_INVALID_ARGUMENT` unless it is finite and at least 0. */
 export function parseDuration(name: string, duration: unknown): number {
   const value = milliseconds(duration)
   if (value >= 0 && value < Number.POSITIVE_INFINITY) return value
-  throw new CacheError({
-    code: 'CACHE_INVALID_ARGUMENT',
-    message: `${name} must be a number of milliseconds or a string such as '500ms', '30s', '5m', '2h', '7d', not ${describeArgument(duration)}.`,
-  })
+  throw invalidArgument(`${name} must be a number of milliseconds${OR_TEXT}, not ${describeArgument(duration)}.`)
 }
 
 /** A ttl in whole milliseconds, `undefined` for `'forever'`. Throws `CACHE_INVALID_TTL` unless it is finite and > 0. */
 export function parseTtl(ttl: unknown): number | undefined {
-  if (ttl === 'forever') return undefined
-  const value = milliseconds(ttl)
-  if (value > 0 && value < Number.POSITIVE_INFINITY) return checkTtl(value)
-  throw new CacheError({
-    code: 'CACHE_INVALID_TTL',
-    message: `ttl must be a number of milliseconds greater than 0, a string such as '500ms', '30s', '5m', '2h', '7d', or 'forever', not ${describeArgument(ttl)}.`,
-  })
+  return ttl === 'forever' ? undefined : wholeTtl(milliseconds(ttl), ttl, `${OR_TEXT} or 'forever'`)
 }

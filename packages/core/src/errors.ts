@@ -77,10 +77,12 @@ export class CacheError extends Error {
     for (const name of ['backend', 'operation', 'keys', 'outcome'] as const) {
       if (fields[name] !== undefined) Object.assign(this, { [name]: fields[name] })
     }
-    Object.defineProperty(this, BRAND, { value: true })
   }
 }
-Object.defineProperty(CacheError.prototype, 'name', { value: 'CacheError', configurable: true, writable: true })
+Object.defineProperties(CacheError.prototype, {
+  name: { value: 'CacheError', configurable: true, writable: true },
+  [BRAND]: { value: true },
+})
 
 /** Whether `error` is a {@link CacheError} of any copy of CacheKit, with this `code` where one is given. */
 export function isCacheError(error: unknown, code?: CacheErrorCode): error is CacheError {

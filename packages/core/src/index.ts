@@ -26,6 +26,7 @@ export {
   type WrapOptions,
   type Wrapped,
 } from './cache.ts'
+export { type CachedDecorator, type CachedOptions, cached, cachedMethod } from './cached.ts'
 export type { Codec } from './codec.ts'
 export { addToCounter } from './counter.ts'
 export { defaultCodec } from './default-codec.ts'

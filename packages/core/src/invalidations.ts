@@ -1,5 +1,4 @@
 import type { CacheBus } from './bus.ts'
-import { nodeZlib } from './node-modules.ts'
 import { newId } from './record.ts'
 
 /** Bounds what is remembered. Hashes that share a slot are dropped together, which costs a read of the store. */
@@ -10,7 +9,7 @@ const HEARTBEAT = 1000
 const SILENCE = 60
 
 /** What a key, a tag or a namespace is called on the bus. Two may share a name: then both are dropped. */
-export const hashOf = (id: string): number => nodeZlib().crc32(id)
+export const hashOf = (id: string): number => process.getBuiltinModule('node:zlib').crc32(id)
 
 /** What goes over the bus: hashes, and no keys or values. */
 interface Message {

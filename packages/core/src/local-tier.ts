@@ -52,7 +52,7 @@ export class LocalTier {
     const entry = this.#live.get(key)
     if (!(entry instanceof Kept)) return undefined
     const valid = performance.now() < entry.until && this.#invalidations.isCurrent(entry.hashes, entry.since)
-    return valid ? entry.value : undefined
+    return valid ? entry.record : undefined
   }
 
   hit(key: string): Promise<unknown> | undefined {
@@ -99,26 +99,30 @@ export class LocalTier {
 
 /** A record in the local tier. */
 class Kept implements LiveEntry {
-  readonly value: LiveRecord
+  readonly record: LiveRecord
   readonly expiresAt: number
   /** The same by a clock that is never set back: no value is served longer than `localTtl`. */
   readonly until: number
   readonly hashes: readonly number[]
   readonly since: number
 
-  constructor(value: LiveRecord, expiresAt: number, until: number, hashes: readonly number[], since: number) {
-    this.value = value
+  constructor(record: LiveRecord, expiresAt: number, until: number, hashes: readonly number[], since: number) {
+    this.record = record
     this.expiresAt = expiresAt
     this.until = until
     this.hashes = hashes
     this.since = since
   }
 
-  get size(): number {
-    return this.value.size
+  get value(): unknown {
+    return this.record.value
+  }
+
+  get size(): number | undefined {
+    return this.record.size
   }
 
   encode(): Uint8Array {
-    return this.value.encode()
+    return this.record.encode()
   }
 }

@@ -7,8 +7,7 @@
 // It is injective, and every descendant of a namespace shares that namespace's prefix: in names `%`, `:`, `@`, `#` and
 // control characters are percent-encoded, and a key that starts with '@' gets one more. So after a prefix '@@' begins a
 // key, '@#' a hash (see fitId), and any other '@' a child namespace.
-import { CacheError, describeArgument, invalidArgument, typeOf } from './errors.ts'
-import { nodeCrypto } from './node-modules.ts'
+import { CacheError, type CacheErrorCode, describeArgument, invalidArgument, typeOf } from './errors.ts'
 
 const MAX_KEY_BYTES = 8192
 const MAX_NAME_BYTES = 256
@@ -17,20 +16,31 @@ const MAX_PREFIX_BYTES = 900
 
 /** Throws `CACHE_INVALID_KEY` unless `key` is a non-empty well-formed string of at most 8 KiB in UTF-8. */
 export function assertKey(key: unknown): asserts key is string {
-  if (typeof key === 'string' && key.length > 0 && key.isWellFormed()) {
-    // A UTF-16 code unit is at most three bytes of UTF-8.
-    if (key.length * 3 <= MAX_KEY_BYTES || Buffer.byteLength(key) <= MAX_KEY_BYTES) return
-  }
-  throw new CacheError({
-    code: 'CACHE_INVALID_KEY',
-    message: `A key must be a non-empty well-formed string of at most ${MAX_KEY_BYTES} bytes in UTF-8, not ${keyFault(key)}.`,
-  })
+  assertText('A key', key, MAX_KEY_BYTES, keyFault, 'CACHE_INVALID_KEY')
 }
 
 function keyFault(key: unknown): string {
   if (typeof key !== 'string') return typeOf(key)
-  if (key.length === 0) return 'an empty one'
+  if (key === '') return 'an empty one'
   return key.isWellFormed() ? `one of ${Buffer.byteLength(key)} bytes` : 'one with a lone surrogate'
+}
+
+/** Throws unless `text` is a non-empty well-formed string of at most `maxBytes` in UTF-8. */
+export function assertText(
+  what: string,
+  text: unknown,
+  maxBytes: number,
+  describe: (text: unknown) => string = describeArgument,
+  code: CacheErrorCode = 'CACHE_INVALID_ARGUMENT',
+): asserts text is string {
+  if (typeof text === 'string' && text !== '' && text.isWellFormed()) {
+    // A UTF-16 code unit is at most three bytes of UTF-8.
+    if (text.length * 3 <= maxBytes || Buffer.byteLength(text) <= maxBytes) return
+  }
+  throw new CacheError({
+    code,
+    message: `${what} must be a non-empty well-formed string of at most ${maxBytes} bytes in UTF-8, not ${describe(text)}.`,
+  })
 }
 
 /** The prefix of a root namespace. */
@@ -48,16 +58,7 @@ export function childPrefix(parent: string, name: unknown): string {
 }
 
 function encodeName(name: unknown): string {
-  if (
-    typeof name !== 'string' ||
-    name.length === 0 ||
-    !name.isWellFormed() ||
-    Buffer.byteLength(name) > MAX_NAME_BYTES
-  ) {
-    throw invalidArgument(
-      `A namespace must be a non-empty well-formed string of at most ${MAX_NAME_BYTES} bytes in UTF-8, not ${describeArgument(name)}.`,
-    )
-  }
+  assertText('A namespace', name, MAX_NAME_BYTES)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is encoded here
   return name.replace(/[%:@#\u0000-\u001f\u007f-\u009f]/g, encodeURIComponent)
 }
@@ -95,5 +96,5 @@ export function splitId(id: string): { readonly prefix: string; readonly key: st
  */
 export function fitId(id: string, maxBytes: number): string {
   if (id.length * 3 <= maxBytes || Buffer.byteLength(id) <= maxBytes) return id
-  return `${id.slice(0, prefixLength(id))}@#${nodeCrypto().hash('sha256', id, 'base64url')}`
+  return `${id.slice(0, prefixLength(id))}@#${process.getBuiltinModule('node:crypto').hash('sha256', id, 'base64url')}`
 }

@@ -4,7 +4,6 @@ import { invalidArgument, isCacheError } from './errors.ts'
 import type { Events } from './events.ts'
 import { Load, type Loads, loaderTimeout, type Outcome } from './loads.ts'
 import type { LocalTier } from './local-tier.ts'
-import { newAsyncLocalStorage, nodeCrypto } from './node-modules.ts'
 import { newId } from './record.ts'
 import type { Draft, Prepared, RecordStore, Stored } from './record-store.ts'
 import type { StoreGuard } from './store-guard.ts'
@@ -331,7 +330,7 @@ export class Protocol {
 
 /** Shorter than the longest key, however long this one is. */
 const keyOfRefreshLease = (stored: string): string =>
-  `~l:${stored.length < 2000 ? stored : nodeCrypto().createHash('sha256').update(stored).digest('hex')}`
+  `~l:${stored.length < 2000 ? stored : process.getBuiltinModule('node:crypto').createHash('sha256').update(stored).digest('hex')}`
 
 /** Whether what was read proves that nothing was invalidated since the load began. */
 function isBasis(load: Load | undefined, { record, state }: Look): boolean {
@@ -353,7 +352,10 @@ function assertNotLoading(load: Load): void {
 }
 
 async function callLoader({ key, loader, hardTimeout }: Call, load: Load): Promise<unknown> {
-  callers ??= newAsyncLocalStorage<Caller>()
+  if (callers === undefined) {
+    const hooks = process.getBuiltinModule('node:async_hooks')
+    callers = new hooks.AsyncLocalStorage()
+  }
   const value = callers.run({ load, caller: callers.getStore() }, () => loader({ key, signal: load.signal }))
   if (hardTimeout === undefined) return value
   let timer: NodeJS.Timeout | undefined

@@ -1,10 +1,10 @@
-import type { CacheBackend, LiveEntry, LiveStore, StoredEntry } from './backend.ts'
+import type { LiveEntry, LiveStore, StoredEntry } from './backend.ts'
 import type { Awaitable } from './cache.ts'
 import type { Codec } from './codec.ts'
 import { clone, cloneAgain, defaultCodec } from './default-codec.ts'
 import { isCacheError } from './errors.ts'
-import { estimateSize } from './estimate-size.ts'
 import type { LiveRecord } from './local-tier.ts'
+import type { Store } from './no-backend.ts'
 import { decodeRecord, encodeRecord, isInteger, NO_TAGS } from './record.ts'
 
 /** What a record says about itself. */
@@ -24,7 +24,7 @@ export interface RecordFields {
 /** A record that was read. `swap` finds whether it is still there. */
 export interface Stored extends RecordFields {
   /** The value, an object of its own at each call. May throw, or reject with, `CACHE_CORRUPT_ENTRY`. */
-  value(): Awaitable<unknown>
+  read(): Awaitable<unknown>
   /** The same value, for another record. */
   readonly prepared: Prepared
 }
@@ -58,10 +58,10 @@ export interface RecordStore {
 /** Records as bytes: every backend can do that. */
 export class EncodedRecords implements RecordStore {
   readonly now: () => number = Date.now
-  readonly #backend: CacheBackend
+  readonly #backend: Store
   readonly #codec: Codec
 
-  constructor(backend: CacheBackend, codec: Codec) {
+  constructor(backend: Store, codec: Codec) {
     this.#backend = backend
     this.#codec = codec
   }
@@ -156,8 +156,10 @@ class BytesRecord implements LiveRecord {
     this.source = source
     this.#key = key
     this.#codec = codec
-    try {
-      const record = decodeRecord(bytes ?? Buffer.alloc(0))
+    const record = bytes && decodeRecord(bytes)
+    if (record === undefined) {
+      this.kind = 'corrupt'
+    } else {
       this.kind = record.kind
       if (record.kind === 'integer') {
         this.#payload = record.value
@@ -169,9 +171,11 @@ class BytesRecord implements LiveRecord {
       this.tags = record.tags
       this.#payload = record.payload
       if (record.kind === 'entry' && record.codec !== codec.id) this.kind = 'corrupt'
-    } catch {
-      this.kind = 'corrupt'
     }
+  }
+
+  get value(): Uint8Array {
+    return this.encode()
   }
 
   get size(): number {
@@ -183,16 +187,16 @@ class BytesRecord implements LiveRecord {
   }
 
   async answer(): Promise<unknown> {
-    return this.value()
+    return this.read()
   }
 
   get prepared(): EncodedValue {
     const bare = this.kind === 'integer'
     const payload = bare ? defaultCodec.encode(this.#payload) : (this.#payload as Uint8Array)
-    return { integer: bare ? (this.#payload as number) : undefined, payload, copy: () => this.value() }
+    return { integer: bare ? (this.#payload as number) : undefined, payload, copy: () => this.read() }
   }
 
-  value(): Awaitable<unknown> {
+  read(): Awaitable<unknown> {
     return this.kind === 'integer' ? this.#payload : this.#codec.decode(this.#payload as Uint8Array, this.#key)
   }
 }
@@ -279,7 +283,7 @@ const liveValue = (kept: unknown, shared: boolean): LiveValue => ({
 export const keepIn =
   ({ isolation }: LiveStore) =>
   async (record: Stored): Promise<LiveRecord> =>
-    new Entry({ kind: 'entry', id: record.id, tags: NO_TAGS }, await record.value(), undefined, isolation === 'share')
+    new Entry({ kind: 'entry', id: record.id, tags: NO_TAGS }, await record.read(), undefined, isolation === 'share')
 
 /** A live record of the cache. */
 class Entry implements LiveRecord {
@@ -288,7 +292,7 @@ class Entry implements LiveRecord {
   readonly freshUntil: number | undefined
   readonly expiresAt: number | undefined
   readonly tags: ReadonlyMap<string, string>
-  readonly kept: unknown
+  readonly value: unknown
   /** Whether there is more to it than a value: `hit` knows nothing but values. */
   readonly special: boolean
   readonly #shares: boolean
@@ -296,7 +300,7 @@ class Entry implements LiveRecord {
 
   constructor(
     { kind, id, freshUntil, tags }: RecordFields,
-    kept: unknown,
+    value: unknown,
     expiresAt: number | undefined,
     shares: boolean,
   ) {
@@ -305,34 +309,29 @@ class Entry implements LiveRecord {
     this.freshUntil = freshUntil
     this.expiresAt = expiresAt
     this.tags = tags
-    this.kept = kept
+    this.value = value
     this.special = kind !== 'entry' || freshUntil !== undefined || tags.size > 0
     this.#shares = shares
   }
 
-  value(): unknown {
-    return this.#shares ? this.kept : cloneAgain(this.kept)
+  read(): unknown {
+    return this.#shares ? this.value : cloneAgain(this.value)
   }
 
   get prepared(): LiveValue {
-    return liveValue(this.kept, this.#shares)
+    return liveValue(this.value, this.#shares)
   }
 
   /** A value that is shared, in one promise for all: to make one for each would take a third of the time of a hit. */
   answer(): Promise<unknown> {
-    if (!this.#shares) return Promise.resolve(cloneAgain(this.kept))
-    this.#answer ??= Promise.resolve(this.kept)
+    if (!this.#shares) return Promise.resolve(cloneAgain(this.value))
+    this.#answer ??= Promise.resolve(this.value)
     return this.#answer
   }
 
-  /** Only asked for where the backend counts bytes. */
-  get size(): number {
-    return estimateSize(this.kept)
-  }
-
   encode(): Uint8Array {
-    const payload = this.kind === 'entry' ? defaultCodec.encode(this.kept) : undefined
-    return encode(this, isInteger(this.kept) ? this.kept : undefined, payload, defaultCodec.id)
+    const payload = this.kind === 'entry' ? defaultCodec.encode(this.value) : undefined
+    return encode(this, isInteger(this.value) ? this.value : undefined, payload, defaultCodec.id)
   }
 }
 

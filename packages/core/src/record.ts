@@ -1,5 +1,4 @@
-import { CacheError } from './errors.ts'
-import { nodeCrypto, nodeZlib } from './node-modules.ts'
+import { DECIMAL } from './counter.ts'
 
 // What the cache stores under a key. An integer of which nothing more is to be said is stored as it is, `42`, which is
 // also how backends store counters: `increment` goes on from it. Anything else is a line of ASCII and the payload:
@@ -11,11 +10,9 @@ import { nodeCrypto, nodeZlib } from './node-modules.ts'
 // freshUntil, expiresAt, codec, and tags with their tokens; `-` for none. The checksum is for what damage would turn into
 // another valid value. An integer has none, as no backend would keep it up.
 
-const FORMAT = 'ck1'
-const CHECKSUM_AT = FORMAT.length + 1
-const CHECKED_FROM = CHECKSUM_AT + 9
+const CHECKSUM_AT = 4
+const CHECKED_FROM = 13
 const NEWLINE = 10
-const INTEGER = /^(?:0|-?[1-9]\d*)$/
 /** The length of -9007199254740991. */
 const MAX_INTEGER_BYTES = 17
 const NONE = '-'
@@ -53,7 +50,7 @@ export function encodeRecord(record: EntryRecord | IntegerRecord): Uint8Array {
   if (record.kind === 'integer') return Buffer.from(String(record.value))
   const { kind, id, freshUntil = NONE, expiresAt = NONE, tags, codec, payload } = record
   const fields = `${kind} ${id} ${freshUntil} ${expiresAt} ${encodeURIComponent(codec)} ${formatTags(tags)}`
-  const header = `${FORMAT} 00000000 ${fields}\n`
+  const header = `ck1 00000000 ${fields}\n`
   const bytes = Buffer.allocUnsafe(header.length + payload.byteLength)
   bytes.write(header, 'latin1')
   bytes.set(payload, header.length)
@@ -63,65 +60,56 @@ export function encodeRecord(record: EntryRecord | IntegerRecord): Uint8Array {
 
 /**
  * Reads what {@link encodeRecord} gives, and the counters of backends. The payload is a part of `bytes`, not a copy.
- * @throws `CACHE_CORRUPT_ENTRY` for anything else, also a damaged record and one of a later version.
+ * `undefined` for anything else, also a damaged record and one of a later version.
  */
-export function decodeRecord(bytes: Uint8Array): EntryRecord | IntegerRecord {
+export function decodeRecord(bytes: Uint8Array): EntryRecord | IntegerRecord | undefined {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const end = buffer.indexOf(NEWLINE)
-  if (end === -1) return decodeInteger(buffer)
-  const fields = buffer.toString('latin1', 0, end).split(' ')
-  const [format = '', sum, kind, id = '', freshUntil = '', expiresAt = '', codec = '', tags = ''] = fields
-  if (format !== FORMAT) throw corrupt(/^ck\d+$/.test(format) ? 'is of a later version' : 'is not ours')
+  if (end === -1) {
+    const text = buffer.toString('latin1', 0, MAX_INTEGER_BYTES + 1)
+    const value = Number(text)
+    return DECIMAL.test(text) && Number.isSafeInteger(value) ? { kind: 'integer', value } : undefined
+  }
+  const header = HEADER.exec(buffer.toString('latin1', 0, end))
+  if (header === null) return undefined
+  const [, sum, kind, id, freshUntil, expiresAt, codec, tags] = header as unknown as Header
   // Compared as text: as numbers, `a` and `A`, which are one bit apart, would be the same.
-  if (sum !== checksum(buffer)) throw corrupt('is damaged')
-  if (kind !== 'entry' && kind !== 'lease' && kind !== 'token') throw corrupt('is of a later version')
+  if (sum !== checksum(buffer)) return undefined
   try {
     return {
       kind,
       id,
       freshUntil: parseTime(freshUntil),
       expiresAt: parseTime(expiresAt),
-      tags: parseTags(tags),
+      tags: tags === NONE ? NO_TAGS : new Map(tags.split('&').map(parseTag)),
       codec: decodeURIComponent(codec),
       payload: buffer.subarray(end + 1),
     }
   } catch {
-    throw corrupt('makes no sense')
+    // What is not percent-encoded as it should be.
+    return undefined
   }
 }
 
-const checksum = (record: Buffer): string =>
-  nodeZlib().crc32(record.subarray(CHECKED_FROM)).toString(16).padStart(8, '0')
+const HEADER =
+  /^ck1 ([\da-f]{8}) (entry|lease|token) ([^ ]+) (-|\d{1,15}) (-|\d{1,15}) ([^ ]+) (-|[^ =&]*=[^ =&]+(?:&[^ =&]*=[^ =&]+)*)$/
+type Header = [string, string, EntryRecord['kind'], string, string, string, string, string]
 
-function parseTime(text: string): number | undefined {
-  if (text === NONE) return undefined
-  if (!/^\d{1,15}$/.test(text)) throw new TypeError('Not a time.')
-  return Number(text)
+// Loaded when it is first used, which a cache in memory never does: it takes longer than all of core.
+let crc32: typeof import('node:zlib').crc32 | undefined
+
+function checksum(record: Buffer): string {
+  crc32 ??= process.getBuiltinModule('node:zlib').crc32
+  return crc32(record.subarray(CHECKED_FROM)).toString(16).padStart(8, '0')
 }
+
+const parseTime = (text: string): number | undefined => (text === NONE ? undefined : Number(text))
 
 const formatTags = (tags: ReadonlyMap<string, string>): string =>
   tags.size === 0 ? NONE : Array.from(tags, pair => pair.map(encodeURIComponent).join('=')).join('&')
 
-function parseTags(text: string): ReadonlyMap<string, string> {
-  if (text === NONE) return NO_TAGS
-  const tags = new Map<string, string>()
-  for (const pair of text.split('&')) {
-    const [tag = '', token] = pair.split('=')
-    if (token === undefined) throw new TypeError('A tag without a token.')
-    tags.set(decodeURIComponent(tag), decodeURIComponent(token))
-  }
-  return tags
-}
-
-function decodeInteger(bytes: Buffer): IntegerRecord {
-  const text = bytes.toString('latin1', 0, MAX_INTEGER_BYTES + 1)
-  const value = Number(text)
-  if (!INTEGER.test(text) || !Number.isSafeInteger(value)) throw corrupt('is not ours')
-  return { kind: 'integer', value }
-}
-
-const corrupt = (reason: string): CacheError =>
-  new CacheError({ code: 'CACHE_CORRUPT_ENTRY', message: `The stored record ${reason}.` })
+const parseTag = (pair: string): [tag: string, token: string] =>
+  pair.split('=').map(decodeURIComponent) as [string, string]
 
 let idPrefix: string | undefined
 let idCount = 0
@@ -131,6 +119,6 @@ let idCount = 0
  * process and worker thread has its own), and a counter. As unique as 96 random bits for each, at a hundredth of the cost.
  */
 export function newId(): string {
-  idPrefix ??= nodeCrypto().randomBytes(12).toString('base64url')
+  idPrefix ??= process.getBuiltinModule('node:crypto').randomBytes(12).toString('base64url')
   return `${idPrefix}.${(idCount++).toString(36)}`
 }

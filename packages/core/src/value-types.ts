@@ -51,16 +51,6 @@ function binary(is: (value: object) => boolean, wrap: (bytes: ArrayBuffer) => un
 const typedArray = (name: string): ValueType =>
   binary(isBuiltIn(types.isTypedArray, 3), bytes => new (Reflect.get(globalThis, name) as typeof Uint8Array)(bytes))
 
-const hrefOf = Object.getOwnPropertyDescriptor(URL.prototype, 'href')?.get as (this: unknown) => string
-
-function isUrl(value: object): boolean {
-  try {
-    return hrefOf.call(value) !== ''
-  } catch {
-    return false
-  }
-}
-
 /**
  * The types by the name that stored values give them: that of the class for objects, and of `typeof` for primitives. A
  * name keeps its meaning for ever. One may be added: to a reader that does not know it, the value is a miss.
@@ -86,7 +76,7 @@ export const valueTypes: ReadonlyMap<string, ValueType> = new Map(
         return new RegExp(literal.slice(1, end), literal.slice(end + 1))
       },
     },
-    URL: { is: isBuiltIn(isUrl), take: String, make: (href: string) => new URL(href) },
+    URL: { is: isBuiltIn(value => value instanceof URL), take: String, make: (href: string) => new URL(href) },
     Map: {
       is: isBuiltIn(types.isMap),
       take: (value: Map<unknown, unknown>) => [...value],

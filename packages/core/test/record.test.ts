@@ -1,6 +1,5 @@
 import { crc32 } from 'node:zlib'
 import fc from 'fast-check'
-import { isCacheError } from '../src/index.ts'
 import { decodeRecord, type EntryRecord, encodeRecord, isInteger, newId } from '../src/record.ts'
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1')
@@ -41,15 +40,8 @@ const golden: readonly (readonly [record: EntryRecord, stored: string])[] = [
   [lease, 'ck1 a053bc0f lease AAAAAAAAAAAAAAAA.0 - - json -\n'],
 ]
 
-/** Fails unless reading `bytes` is `CACHE_CORRUPT_ENTRY`; answers the message. */
-function corruption(bytes: Uint8Array): string {
-  try {
-    decodeRecord(bytes)
-  } catch (error) {
-    if (isCacheError(error, 'CACHE_CORRUPT_ENTRY')) return error.message
-    throw error
-  }
-  throw new Error(`read as a record: ${JSON.stringify(text(bytes))}`)
+function expectCorrupt(bytes: Uint8Array): void {
+  if (decodeRecord(bytes) !== undefined) throw new Error(`read as a record: ${JSON.stringify(text(bytes))}`)
 }
 
 describe('an integer', () => {
@@ -72,7 +64,7 @@ describe('an integer', () => {
   test.each(['-0', '007', '+1', ' 1', '1 ', '1\n', '1.0', '1e3', '0x1', '-', '9007199254740992', '1'.repeat(1000)])(
     '%p is none as bytes',
     stored => {
-      corruption(Buffer.from(stored))
+      expectCorrupt(Buffer.from(stored))
     },
   )
 })
@@ -127,15 +119,15 @@ describe('a damaged record is a corrupt entry', () => {
       for (let bit = 0; bit < sample.byteLength * 8; bit++) {
         const bytes = Uint8Array.from(sample)
         bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7))
-        corruption(bytes)
+        expectCorrupt(bytes)
       }
     }
   })
 
   test('cut at any place, or with bytes behind its end', () => {
     for (const sample of samples) {
-      for (let length = 0; length < sample.byteLength; length++) corruption(sample.subarray(0, length))
-      for (let byte = 0; byte < 256; byte++) corruption(Buffer.concat([sample, Buffer.of(byte)]))
+      for (let length = 0; length < sample.byteLength; length++) expectCorrupt(sample.subarray(0, length))
+      for (let byte = 0; byte < 256; byte++) expectCorrupt(Buffer.concat([sample, Buffer.of(byte)]))
     }
   })
 
@@ -151,7 +143,7 @@ describe('a damaged record is a corrupt entry', () => {
         const start = at % (bytes.byteLength - mask.byteLength)
         for (const [index, bits] of mask.entries()) bytes[start + index] = (bytes[start + index] ?? 0) ^ bits
         fc.pre(mask.some(bits => bits !== 0))
-        corruption(bytes)
+        expectCorrupt(bytes)
       }),
       { numRuns: 2000 },
     )
@@ -162,12 +154,12 @@ describe('what is not ours is a corrupt entry', () => {
   test.each(['', 'hello', '{"id":42}', '"5"', 'ck1', 'ck1 ', 'ck1 \n', 'ck1\n', '\n', '\0', 's:5:"value";', 'a\nb\nc'])(
     '%p',
     stored => {
-      expect(corruption(Buffer.from(stored))).toMatch(/not ours|damaged/)
+      expectCorrupt(Buffer.from(stored))
     },
   )
 
-  test('a record of a later version is named as such', () => {
-    expect(corruption(Buffer.from('ck2 something else\n'))).toMatch(/later version/)
+  test('a record of a later version', () => {
+    expectCorrupt(Buffer.from(text(encodeRecord(entry)).replace('ck1', 'ck2'), 'latin1'))
   })
 
   test.each([
@@ -186,11 +178,7 @@ describe('what is not ours is a corrupt entry', () => {
   ])('the fields %p with a right checksum', fields => {
     const checked = `${fields}\npayload`
     const checksum = crc32(checked).toString(16).padStart(8, '0')
-    corruption(Buffer.from(`ck1 ${checksum} ${checked}`))
-  })
-
-  test('nothing of what was read is in the message', () => {
-    expect(corruption(Buffer.from('hunter2 hunter2\nhunter2'))).not.toMatch(/hunter2/)
+    expectCorrupt(Buffer.from(`ck1 ${checksum} ${checked}`))
   })
 })
 

@@ -14,6 +14,7 @@ import {
   toId,
 } from '@cachekit/core'
 import { EncodedEntry } from './encoded-entry.ts'
+import { estimateSize } from './estimate-size.ts'
 import { LiveView } from './live-view.ts'
 import { Lru } from './lru.ts'
 import { MemoryStore } from './memory-store.ts'
@@ -42,7 +43,8 @@ export interface InMemoryBackendOptions extends BackendOptions {
   readonly isolation?: 'clone' | 'share' | undefined
   /**
    * The size of a value in bytes, greater than 0; an estimate is enough. It gets the value itself, or a `Uint8Array` if it
-   * was stored as bytes. Only with `maxBytes`. Default: the length of bytes, an estimate for what a cache stores.
+   * was stored as bytes; it is not asked about `undefined`. Only with `maxBytes`. Default: the length of bytes, an estimate
+   * for what a cache stores.
    */
   readonly sizeOf?: SizeOf | undefined
   /**
@@ -176,14 +178,16 @@ type SizeOf = (value: unknown, key: string) => number
 /** Says what an entry counts, and refuses what counts more than there is room for. */
 function scales(maxBytes: number, sizeOf: SizeOf | undefined): (entry: Entry, key: string) => number {
   return (entry, key) => {
-    const size = sizeOf === undefined ? encodedSize(entry) : ownSize(sizeOf, entry.value, key)
+    // Also what a cache stores beside its values, such as the tokens of tags, is `undefined`.
+    const asks = sizeOf !== undefined && entry.value !== undefined
+    const size = asks ? ownSize(sizeOf, entry.value, key) : encodedSize(entry)
     if (size <= maxBytes) return size
     throw refusal('CACHE_VALUE_TOO_LARGE', `The value counts ${size} bytes; maxBytes is ${maxBytes}.`)
   }
 }
 
 function encodedSize(entry: Entry): number {
-  const size = 'encode' in entry ? entry.size : entry.value.byteLength
+  const size = 'encode' in entry ? (entry.size ?? estimateSize(entry.value)) : entry.value.byteLength
   if (size >= 0) return Math.ceil(size)
   throw refusal(
     'CACHE_INVALID_ARGUMENT',

@@ -280,6 +280,14 @@ describe('sizeOf', () => {
     ])
   })
 
+  test('gets what a cache stores, and is not asked about what the cache stores for itself', async () => {
+    const seen: unknown[] = []
+    const cache = createCache({ backend: memory({ maxBytes: 10, sizeOf: (value, key) => seen.push([value, key]) }) })
+    await cache.set('key', { a: 1 }, { tags: ['tag'] })
+    await cache.set('nothing', undefined)
+    expect(seen).toEqual([[{ a: 1 }, 'key']])
+  })
+
   test('counts instead of the length; fractions are rounded up', async () => {
     const backend = memory({ maxBytes: 10, sizeOf: value => (value as Uint8Array).length / 10 })
     for (let index = 0; index < 11; index++) await backend.set(`${index}`, bytes('abc'))
