@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process'
 import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeService, type Service, type ServiceName } from '@cachekit/testing'
+import { transformSync } from '@swc/core'
 
 const root = join(__dirname, '../..')
 /** Below this folder, so that the snippets find the packages. */
@@ -13,6 +14,15 @@ const folder = join(__dirname, '../.snippets')
 const TIMEOUT = 120_000
 const BLOCK =
   /(?:<!-- given:((?:(?!-->)[\s\S])*)-->\s*)?^```ts\n([\s\S]*?)^```$(?:\s*<!-- then:((?:(?!-->)[\s\S])*)-->)?/gm
+
+/** Node.js takes types off by itself, but knows no decorators. */
+const COMPILER = {
+  jsc: {
+    target: 'es2022',
+    parser: { syntax: 'typescript', decorators: true },
+    transform: { decoratorVersion: '2022-03', verbatimModuleSyntax: true },
+  },
+} as const
 
 /** By which variables the snippets find their store. */
 const environments: Readonly<Record<string, (server: Service) => Record<string, string>>> = {
@@ -56,7 +66,10 @@ const snippets = documents.flatMap(document => {
 beforeAll(() => {
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder)
-  for (const { file, code } of snippets) writeFileSync(file, code)
+  for (const { file, code } of snippets) {
+    writeFileSync(file, code)
+    writeFileSync(runnable(file), transformSync(code, COMPILER).code)
+  }
 })
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
@@ -79,11 +92,13 @@ test(
 for (const [store, environment] of Object.entries(environments)) {
   describeService(store as ServiceName, server => {
     const own = snippets.filter(snippet => snippet.store === store)
-    test.each(own)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', file), TIMEOUT)
+    test.each(own)('$title runs', ({ file }) => run('node', '--conditions=@cachekit/source', runnable(file)), TIMEOUT)
 
     beforeAll(() => Object.assign(process.env, environment(server)))
   })
 }
+
+const runnable = (file: string): string => file.replace('.mts', '.mjs')
 
 /** Fails with what the command printed. */
 function run(command: string, ...options: string[]): void {
