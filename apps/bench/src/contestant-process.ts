@@ -1,5 +1,4 @@
 import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
 import type { Reply, Request, Start } from './contestant-worker.ts'
 
 const worker = new URL('./contestant-worker.ts', import.meta.url)
@@ -39,10 +38,10 @@ export class ContestantProcess {
     return (await this.#request({ ask: 'promisesPerCall', case: index })) as number
   }
 
-  /** Closes the library and waits until its process has ended by itself. */
+  /** Closes the library and ends its process, also if the library left a socket open, as drivers with a pool do. */
   async close(): Promise<void> {
     await this.#request({ ask: 'close' })
-    if (this.#child.exitCode === null) await once(this.#child, 'exit')
+    this.kill()
   }
 
   kill(): void {

@@ -32,6 +32,8 @@ const subject = await contestant.open(start.url)
 const cases = casesOf(suite)
 const timings = new Map<number, Timing>()
 
+// ^C is for the parent, which closes everything in turn.
+process.on('SIGINT', () => {})
 process.on('message', async (request: Request) => {
   try {
     reply({ answer: await answerTo(request) })

@@ -1,9 +1,9 @@
 import { markdownTable } from 'markdown-table'
 import type { Circumstances } from './circumstances.ts'
 import type { ImportResult } from './import-time.ts'
-import type { Spread } from './spread.ts'
+import { type Spread, spreadOf } from './spread.ts'
 import type { Operation } from './suite.ts'
-import type { SuiteResult } from './suite-result.ts'
+import type { CaseResult, SuiteResult } from './suite-result.ts'
 
 const operations: Readonly<Record<Operation, string>> = {
   hit: 'read-through hit',
@@ -11,6 +11,46 @@ const operations: Readonly<Record<Operation, string>> = {
   set: 'set',
   getMany: 'getMany of 100 keys',
 }
+
+export interface Results {
+  readonly suites: readonly SuiteResult[]
+  readonly imports: ImportResult | undefined
+}
+
+/** All tables, in Markdown. */
+export function formatResults(results: Results): string {
+  const { suites, imports } = results
+  const tables = [...suites.map(formatSuite), ...(imports === undefined ? [] : [formatImports(imports)])]
+  if (suites.length > 0) tables.push(`### How long a call takes\n\n${formatLatencies(results)}`)
+  return tables.join('\n\n')
+}
+
+/** How long the calls of a cache on each store take that are made one at a time, in Markdown. */
+export function formatLatencies({ suites }: Results): string {
+  const columns = ['get', 'set', 'getMany'] as const
+  const rows = suites
+    .filter(({ cases }) => cases.some(one => 'cachekit' in one.callsPerSecond))
+    .filter(({ suite }) => suite !== 'memory-isolated')
+    .map(({ title, cases }) => [
+      title.replace(/:.*/, ''),
+      ...columns.map(operation => latency(cases.find(one => isLatency(one, operation))?.callsPerSecond.cachekit)),
+    ])
+  return markdownTable([['', '`get`', '`set`', '`getMany` of 100'], ...rows], { align: ['l', 'r', 'r', 'r'] })
+}
+
+/** In memory a read is a read-through hit. */
+const isLatency = (one: CaseResult, operation: Operation): boolean =>
+  one.size === '1 kB' &&
+  one.concurrency === 1 &&
+  (one.operation === operation || (operation === 'get' && one.operation === 'hit'))
+
+function latency(callsPerSecond: readonly number[] | undefined): string {
+  if (callsPerSecond === undefined) return ''
+  const microseconds = 1_000_000 / spreadOf(callsPerSecond).median
+  return microseconds < 1000 ? `${short(microseconds)} µs` : `${short(microseconds / 1000)} ms`
+}
+
+const short = (number: number): number => Number(number.toPrecision(2))
 
 /** The tables of a suite, in Markdown: one for each operation, and the budgets. */
 export function formatSuite(result: SuiteResult): string {

@@ -51,6 +51,10 @@ export interface Suite {
   readonly clock: 'wall' | 'processor'
   /** Whose object an answer must be: the very one that was set, or one of its own at each call. Default: not checked. */
   readonly answers?: 'shared' | 'own'
+  /** How many keys are cached. Default: 1,000. */
+  readonly keys?: number
+  /** How many rounds are timed. Default: 31. */
+  readonly rounds?: number
   /** What is cached. Default: the objects of `workload.ts`. */
   readonly value?: (size: Size, index: number) => unknown
   readonly contestants: readonly Contestant[]

@@ -49,10 +49,7 @@ export async function prepareTiming(
   const entries = entriesOf(suite, size, keyCount)
   const calls = callsOf(subject, operation, shuffled(entries))
   if (calls === undefined) return undefined
-  const fill = async (): Promise<void> => {
-    for (const { key, value } of entries) await subject.set(key, value)
-  }
-  await fill()
+  await fill(subject, size, entries)
   await check(suite, subject, operation, entries)
   const { synchronous = false } = contestant
   const batch = (count: number): (() => unknown) =>
@@ -72,6 +69,16 @@ export async function prepareTiming(
     },
     promisesPerCall: () => (synchronous ? Promise.resolve(0) : countPromises(calls)),
   }
+}
+
+/** The sizes that a library holds. */
+const filled = new WeakMap<Subject, Set<Size>>()
+
+async function fill(subject: Subject, size: Size, entries: readonly Entry[]): Promise<void> {
+  const sizes = filled.get(subject) ?? new Set()
+  if (sizes.has(size)) return
+  for (const { key, value } of entries) await subject.set(key, value)
+  filled.set(subject, sizes.add(size))
 }
 
 function entriesOf({ value = makeValue }: Suite, size: Size, count: number): Entry[] {

@@ -1,7 +1,10 @@
 import type { Size } from './suite.ts'
 
-/** Lifetime of every entry of every library, in milliseconds: long enough that none expires. */
-export const ttl = 300_000
+/** Lifetime of every entry of every library, in milliseconds: long enough that none expires while a suite runs. */
+export const ttl = 3_600_000
+
+/** Milliseconds that CacheKit waits for a store here: on a busy machine a call that gave up would end the run. */
+export const patience = 60_000
 
 /** The bound of every library that has one; no key is ever evicted. */
 export const maxEntries = 10_000

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -64,10 +66,27 @@ test('a filter that nothing fits is an error', async () => {
   expect(await runBench('--filter=nothing')).toMatchObject({ status: 1, stderr: expect.stringContaining('"nothing"') })
 })
 
-test('the note shows the results that are in the repository', async () => {
-  const note = readFileSync(join(__dirname, '../../../docs/benchmarks.md'), 'utf8')
-  const { stdout } = await runBench('--show')
-  expect(note).toContain(stdout.trim())
+test('the notes show the results that are in the repository', async () => {
+  const { stdout, status } = await runBench('--show')
+  expect(status).toBe(0)
+  const note = (name: string): string => readFileSync(join(__dirname, '../../../docs', name), 'utf8')
+  expect(note('benchmarks.md')).toContain(`\n\n${stdout.trim()}\n\n`)
+  expect(stdout).toContain('### Memory: hits by reference')
+  const [, latencies = 'none'] = stdout.split('### How long a call takes')
+  expect(note('choosing-a-backend.md')).toContain(`${latencies.trim()}\n\n`)
+})
+
+test('^C ends a run before the next thing is measured, with all that it started', async () => {
+  const main = join(__dirname, '../src/main.ts')
+  const child = spawn(process.execPath, ['--conditions=@cachekit/source', main, '--filter=memory: hit, small, 1 at'])
+  let told = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    // The bar: there is something to interrupt.
+    if (told === '') child.kill('SIGINT')
+    told += text
+  })
+  const [status] = await once(child, 'close') // when nobody holds its output any more, its own processes included
+  expect([status, told]).toEqual([130, expect.stringContaining('Interrupted.')])
 })
 
 describeService('redis', ({ url }) => {

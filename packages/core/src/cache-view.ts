@@ -540,7 +540,7 @@ export class CacheView<V> implements Cache<V> {
   #hit(key: string, { schema }: { readonly schema?: unknown }): Promise<unknown> | undefined {
     if (schema !== undefined) return undefined
     try {
-      const hit = (this.#live ?? this.#local)?.hit(toStoreKey(key))
+      const hit = this.#live === undefined ? this.#local?.hit(toStoreKey(key)) : this.#live.hit(key)
       if (hit !== undefined) this.#shared.events.hit(this.#place.name, key)
       return hit
     } catch {

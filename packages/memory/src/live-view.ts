@@ -25,7 +25,8 @@ export class LiveView implements LiveStore {
 
   get(key: string): Entry | undefined {
     this.#assertOpen()
-    return this.#store.get(this.#space, key)
+    const entry = this.#store.get(this.#kept, key)
+    return entry === undefined && this.#kept.slots.size === 0 ? this.#store.get(this.#space, key) : entry
   }
 
   set(key: string, entry: LiveEntry): void {

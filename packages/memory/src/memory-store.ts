@@ -54,17 +54,14 @@ export class MemoryStore {
 
   get(space: Space, key: string): Entry | undefined {
     const slot = space.slots.get(key)
-    if (slot === undefined) return undefined
-    const { entry } = slot
-    if (entry === undefined || this.#hasExpired(entry)) return undefined
-    this.#policy.use(slot)
+    const entry = slot?.live(this.#now)
+    if (entry !== undefined) this.#policy.use(slot as Slot)
     return entry
   }
 
   /** Like `get`, but does not count as a use. */
   peek(space: Space, key: string): Entry | undefined {
-    const entry = space.slots.get(key)?.entry
-    return entry === undefined || this.#hasExpired(entry) ? undefined : entry
+    return space.slots.get(key)?.live(this.#now)
   }
 
   set(space: Space, key: string, entry: Entry): void {
@@ -102,9 +99,7 @@ export class MemoryStore {
   *keys(prefix: string): Generator<string> {
     // A copy: a map that is written to while it is read shows a key again, and may never end.
     const keys: string[] = []
-    for (const { key, entry } of this.space(prefix).slots.values()) {
-      if (entry !== undefined && !this.#hasExpired(entry)) keys.push(key)
-    }
+    for (const slot of this.space(prefix).slots.values()) if (slot.live(this.#now) !== undefined) keys.push(slot.key)
     for (const key of keys) if (this.peek(this.space(prefix), key) !== undefined) yield key
   }
 
@@ -138,10 +133,6 @@ export class MemoryStore {
   /** Stops the timer. */
   close(): void {
     this.#sweep?.stop()
-  }
-
-  #hasExpired(entry: Entry): boolean {
-    return entry.expiresAt !== undefined && entry.expiresAt <= this.#now()
   }
 
   #remove(slot: Slot): void {

@@ -391,6 +391,37 @@ describe.each(['lru', 's3fifo'] as const)('expiry with policy %s', policy => {
     expect(live.swap('live', undefined, entry('new'))).toBe(true)
     expect(live.get('live')?.value).toBe('new')
   })
+
+  test.each([0, 999, 1_767_225_600_000, 1_767_225_600_000.5, 5_000_000_000_000, -5000])(
+    'is exact to the millisecond when the clock says %d',
+    start => {
+      let now = start
+      const { live } = memory({ policy, sweep: false, now: () => now })
+      for (const ttl of [0.25, 1, 1999, 2000, 2001, 4000, 5001, 315_360_000_000]) {
+        now = start
+        live.set('key', entry('value', { expiresAt: start + ttl }))
+        for (const time of [start, start + ttl / 2, start + ttl - 0.125]) {
+          now = time
+          expect(live.get('key')?.value).toBe('value')
+        }
+        now = start + ttl
+        expect(live.get('key')).toBeUndefined()
+      }
+    },
+  )
+
+  test('asks the clock for entries that have a deadline, and once for each', async () => {
+    const clock = jest.fn(() => 1_767_225_600_000)
+    const { live } = memory({ policy, sweep: false, now: clock })
+    live.set('for ever', entry('value'))
+    live.set('for a time', entry('value', { expiresAt: 1_767_225_600_001 }))
+    const asked = (key: string): number => {
+      clock.mockClear()
+      expect(live.get(key)?.value).toBe('value')
+      return clock.mock.calls.length
+    }
+    expect([asked('for ever'), asked('for a time')]).toEqual([0, 1])
+  })
 })
 
 describe('sweep', () => {
@@ -578,6 +609,16 @@ describe('the two views', () => {
     }
     expect(await keysOf(backend)).toEqual(['@#key', '@@key', '@a:b', '@key', 'a:b', 'plain'])
     expect(await keysOf(backend.namespace('a'))).toEqual([])
+  })
+
+  test('a cache does not take one record for another where keys start with ~', async () => {
+    const cache = createCache<string>({ backend: memory({ isolation: 'share' }) })
+    const keys = ['~', '~~', '~~~', '~t:x', '~~t:x', 'x']
+    await cache.set('x', 'x', { tags: ['x'] })
+    for (const key of keys) expect(await cache.getOrSet(key, ({ key }) => key)).toBe(key)
+    for (const key of keys) expect([key, await cache.get(key)]).toEqual([key, key])
+    await cache.delete('~~')
+    expect([await cache.get('~~'), await cache.get('~'), await cache.get('~~~')]).toEqual([undefined, '~', '~~~'])
   })
 
   test('views of one namespace stay one, however often it was empty', async () => {

@@ -1,7 +1,7 @@
 import type { AttributeValue, DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { defaultRecords } from '../cachekit-records.ts'
 import type { Contestant, Subject, Suite } from '../suite.ts'
-import { load, makeValue, ttl } from '../workload.ts'
+import { load, makeValue, patience, ttl } from '../workload.ts'
 
 const sdk = 'AWS SDK, same encoding'
 /** DynamoDB Local takes any. */
@@ -13,6 +13,8 @@ export const dynamodb: Suite = {
   name: 'dynamodb',
   title: 'DynamoDB Local: objects',
   service: 'dynamodb',
+  keys: 200,
+  rounds: 11,
   baseline: sdk,
   operations: ['get', 'set', 'getMany', 'hit'],
   clock: 'wall',
@@ -33,13 +35,13 @@ export const dynamodb: Suite = {
     },
     {
       name: 'cachekit',
-      options: 'DynamoDBBackend: endpoint; get, set, getMany, getOrSet',
+      options: 'DynamoDBBackend: endpoint, timeout; get, set, getMany, getOrSet',
       packages: ['@cachekit/core', '@cachekit/dynamodb', '@aws-sdk/client-dynamodb'],
       async open(endpoint): Promise<Subject> {
         const { createCache } = await import('@cachekit/core')
         const { DynamoDBBackend } = await import('@cachekit/dynamodb')
-        const backend = new DynamoDBBackend({ endpoint, region, clientOptions: { credentials } })
-        const cache = createCache({ backend, ttl })
+        const backend = new DynamoDBBackend({ endpoint, region, clientOptions: { credentials }, timeout: patience })
+        const cache = createCache({ backend, ttl, storeTimeout: patience })
         return {
           set: (key, value) => cache.set(key, value),
           get: key => cache.get(key),
@@ -76,6 +78,8 @@ export const dynamodbBytes: Suite = {
   name: 'dynamodb-bytes',
   title: 'DynamoDB Local: bytes',
   service: 'dynamodb',
+  keys: 200,
+  rounds: 11,
   baseline: 'AWS SDK',
   operations: ['get', 'set', 'getMany'],
   clock: 'wall',
@@ -94,11 +98,11 @@ export const dynamodbBytes: Suite = {
     },
     {
       name: 'cachekit backend',
-      options: 'DynamoDBBackend: endpoint; get, set, getMany',
+      options: 'DynamoDBBackend: endpoint, timeout; get, set, getMany',
       packages: ['@cachekit/core', '@cachekit/dynamodb', '@aws-sdk/client-dynamodb'],
       async open(endpoint): Promise<Subject> {
         const { DynamoDBBackend } = await import('@cachekit/dynamodb')
-        const backend = new DynamoDBBackend({ endpoint, region, clientOptions: { credentials } })
+        const backend = new DynamoDBBackend({ endpoint, region, clientOptions: { credentials }, timeout: patience })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
           get: async key => toBuffer(await backend.get(key)),

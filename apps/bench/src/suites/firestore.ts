@@ -1,7 +1,7 @@
 import type { Firestore } from '@google-cloud/firestore'
 import { defaultRecords } from '../cachekit-records.ts'
 import type { Contestant, Subject, Suite } from '../suite.ts'
-import { load, makeValue, ttl } from '../workload.ts'
+import { load, makeValue, patience, ttl } from '../workload.ts'
 
 const driver = '@google-cloud/firestore, same encoding'
 
@@ -10,6 +10,8 @@ export const firestore: Suite = {
   name: 'firestore',
   title: 'Firestore (emulator): objects',
   service: 'firestore',
+  keys: 200,
+  rounds: 11,
   baseline: driver,
   operations: ['get', 'set', 'getMany', 'hit'],
   clock: 'wall',
@@ -30,12 +32,16 @@ export const firestore: Suite = {
     },
     {
       name: 'cachekit',
-      options: 'FirestoreBackend: projectId, clientOptions; get, set, getMany, getOrSet',
+      options: 'FirestoreBackend: projectId, clientOptions, timeout; get, set, getMany, getOrSet',
       packages: ['@cachekit/core', '@cachekit/firestore', '@google-cloud/firestore'],
       async open(url): Promise<Subject> {
         const { createCache } = await import('@cachekit/core')
         const { FirestoreBackend } = await import('@cachekit/firestore')
-        const cache = createCache({ backend: new FirestoreBackend(emulator(url)), ttl })
+        const cache = createCache({
+          backend: new FirestoreBackend({ ...emulator(url), timeout: patience }),
+          ttl,
+          storeTimeout: patience,
+        })
         return {
           set: (key, value) => cache.set(key, value),
           get: key => cache.get(key),
@@ -54,6 +60,8 @@ export const firestoreBytes: Suite = {
   name: 'firestore-bytes',
   title: 'Firestore (emulator): bytes',
   service: 'firestore',
+  keys: 200,
+  rounds: 11,
   baseline: '@google-cloud/firestore',
   operations: ['get', 'set', 'getMany'],
   clock: 'wall',
@@ -72,11 +80,11 @@ export const firestoreBytes: Suite = {
     },
     {
       name: 'cachekit backend',
-      options: 'FirestoreBackend: projectId, clientOptions; get, set, getMany',
+      options: 'FirestoreBackend: projectId, clientOptions, timeout; get, set, getMany',
       packages: ['@cachekit/core', '@cachekit/firestore', '@google-cloud/firestore'],
       async open(url): Promise<Subject> {
         const { FirestoreBackend } = await import('@cachekit/firestore')
-        const backend = new FirestoreBackend(emulator(url))
+        const backend = new FirestoreBackend({ ...emulator(url), timeout: patience })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
           get: key => backend.get(key),

@@ -1,7 +1,7 @@
 import type Memcached from 'memcached'
 import { defaultRecords } from '../cachekit-records.ts'
 import type { Contestant, Subject, Suite } from '../suite.ts'
-import { load, makeValue, ttl } from '../workload.ts'
+import { load, makeValue, patience, ttl } from '../workload.ts'
 
 const driver = 'memcached, same encoding'
 
@@ -30,12 +30,16 @@ export const memcached: Suite = {
     },
     {
       name: 'cachekit',
-      options: 'MemcachedBackend: servers; get, set, getMany, getOrSet',
+      options: 'MemcachedBackend: servers, timeout; get, set, getMany, getOrSet',
       packages: ['@cachekit/core', '@cachekit/memcached'],
       async open(url): Promise<Subject> {
         const { createCache } = await import('@cachekit/core')
         const { MemcachedBackend } = await import('@cachekit/memcached')
-        const cache = createCache({ backend: new MemcachedBackend({ servers: new URL(url).host }), ttl })
+        const cache = createCache({
+          backend: new MemcachedBackend({ servers: new URL(url).host, timeout: patience }),
+          ttl,
+          storeTimeout: patience,
+        })
         return {
           set: (key, value) => cache.set(key, value),
           get: key => cache.get(key),
@@ -88,11 +92,11 @@ export const memcachedBytes: Suite = {
     },
     {
       name: 'cachekit backend',
-      options: 'MemcachedBackend: servers; get, set, getMany',
+      options: 'MemcachedBackend: servers, timeout; get, set, getMany',
       packages: ['@cachekit/core', '@cachekit/memcached'],
       async open(url): Promise<Subject> {
         const { MemcachedBackend } = await import('@cachekit/memcached')
-        const backend = new MemcachedBackend({ servers: new URL(url).host })
+        const backend = new MemcachedBackend({ servers: new URL(url).host, timeout: patience })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
           get: key => backend.get(key),

@@ -1,7 +1,7 @@
 import type { Collection } from 'mongodb'
 import { defaultRecords } from '../cachekit-records.ts'
 import type { Contestant, Subject, Suite } from '../suite.ts'
-import { load, makeValue, ttl } from '../workload.ts'
+import { load, makeValue, patience, ttl } from '../workload.ts'
 
 const driver = 'mongodb, same encoding'
 
@@ -30,12 +30,16 @@ export const mongodb: Suite = {
     },
     {
       name: 'cachekit',
-      options: 'MongoDBBackend: url; get, set, getMany, getOrSet',
+      options: 'MongoDBBackend: url, timeout; get, set, getMany, getOrSet',
       packages: ['@cachekit/core', '@cachekit/mongodb', 'mongodb'],
       async open(url): Promise<Subject> {
         const { createCache } = await import('@cachekit/core')
         const { MongoDBBackend } = await import('@cachekit/mongodb')
-        const cache = createCache({ backend: new MongoDBBackend({ url }), ttl })
+        const cache = createCache({
+          backend: new MongoDBBackend({ url, timeout: patience }),
+          ttl,
+          storeTimeout: patience,
+        })
         return {
           set: (key, value) => cache.set(key, value),
           get: key => cache.get(key),
@@ -105,11 +109,11 @@ export const mongodbBytes: Suite = {
     },
     {
       name: 'cachekit backend',
-      options: 'MongoDBBackend: url; get, set, getMany',
+      options: 'MongoDBBackend: url, timeout; get, set, getMany',
       packages: ['@cachekit/core', '@cachekit/mongodb', 'mongodb'],
       async open(url): Promise<Subject> {
         const { MongoDBBackend } = await import('@cachekit/mongodb')
-        const backend = new MongoDBBackend({ url })
+        const backend = new MongoDBBackend({ url, timeout: patience })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
           get: key => backend.get(key),

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg'
 import { defaultRecords } from '../cachekit-records.ts'
 import type { Contestant, Subject, Suite } from '../suite.ts'
-import { load, makeValue, ttl } from '../workload.ts'
+import { load, makeValue, patience, ttl } from '../workload.ts'
 
 const pg = 'pg, same encoding'
 
@@ -30,12 +30,16 @@ export const postgres: Suite = {
     },
     {
       name: 'cachekit',
-      options: 'PostgresBackend: url; get, set, getMany, getOrSet',
+      options: 'PostgresBackend: url, timeout; get, set, getMany, getOrSet',
       packages: ['@cachekit/core', '@cachekit/postgres', 'pg'],
       async open(url): Promise<Subject> {
         const { createCache } = await import('@cachekit/core')
         const { PostgresBackend } = await import('@cachekit/postgres')
-        const cache = createCache({ backend: new PostgresBackend({ url }), ttl })
+        const cache = createCache({
+          backend: new PostgresBackend({ url, timeout: patience }),
+          ttl,
+          storeTimeout: patience,
+        })
         return {
           set: (key, value) => cache.set(key, value),
           get: key => cache.get(key),
@@ -88,11 +92,11 @@ export const postgresBytes: Suite = {
     },
     {
       name: 'cachekit backend',
-      options: 'PostgresBackend: url; get, set, getMany',
+      options: 'PostgresBackend: url, timeout; get, set, getMany',
       packages: ['@cachekit/core', '@cachekit/postgres', 'pg'],
       async open(url): Promise<Subject> {
         const { PostgresBackend } = await import('@cachekit/postgres')
-        const backend = new PostgresBackend({ url })
+        const backend = new PostgresBackend({ url, timeout: patience })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
           get: key => backend.get(key),

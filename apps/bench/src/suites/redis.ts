@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import { defaultRecords } from '../cachekit-records.ts'
 import type { Contestant, Subject, Suite } from '../suite.ts'
-import { load, makeValue, ttl } from '../workload.ts'
+import { load, makeValue, patience, ttl } from '../workload.ts'
 
 const ioredis = 'ioredis, same encoding'
 
@@ -42,12 +42,16 @@ export const redis: Suite = {
     },
     {
       name: 'cachekit',
-      options: 'RedisBackend: url; get, set, getMany, getOrSet',
+      options: 'RedisBackend: url, timeout; get, set, getMany, getOrSet',
       packages: ['@cachekit/core', '@cachekit/redis', 'ioredis'],
       async open(url): Promise<Subject> {
         const { createCache } = await import('@cachekit/core')
         const { RedisBackend } = await import('@cachekit/redis')
-        const cache = createCache({ backend: new RedisBackend({ url }), ttl })
+        const cache = createCache({
+          backend: new RedisBackend({ url, timeout: patience }),
+          ttl,
+          storeTimeout: patience,
+        })
         return {
           set: (key, value) => cache.set(key, value),
           get: key => cache.get(key),
@@ -134,11 +138,11 @@ export const redisBytes: Suite = {
     },
     {
       name: 'cachekit backend',
-      options: 'RedisBackend: url; get, set, getMany',
+      options: 'RedisBackend: url, timeout; get, set, getMany',
       packages: ['@cachekit/core', '@cachekit/redis', 'ioredis'],
       async open(url): Promise<Subject> {
         const { RedisBackend } = await import('@cachekit/redis')
-        const backend = new RedisBackend({ url })
+        const backend = new RedisBackend({ url, timeout: patience })
         return {
           set: (key, value) => backend.set(key, value as Buffer, { ttl }),
           get: key => backend.get(key),
