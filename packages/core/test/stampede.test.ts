@@ -52,9 +52,9 @@ describe('leases', () => {
   test('a loader that takes longer than the lease keeps it', async () => {
     const loaded = gate<string>()
     const loader = jest.fn(() => loaded.promise)
-    const lease = { ttl: 100 }
+    const lease = { ttl: 400 }
     const calls = [open({ lease }).getOrSet('key', loader), open({ lease }).getOrSet('key', loader)]
-    await sleep(350)
+    await sleep(1000)
     expect(loader).toHaveBeenCalledTimes(1)
     loaded.open('value')
     expect(await Promise.all(calls)).toEqual(['value', 'value'])
