@@ -110,6 +110,14 @@ function typescript(surroundings: Surroundings, ...compiler: readonly string[]):
         return `${version}; its output runs, too`
       },
     },
+    {
+      title: `${compiler[0]}, experimentalDecorators`,
+      async run() {
+        const version = await compile('tsconfig.legacy-decorators.json')
+        await (await consumer()).run('node', 'out/legacy-decorators.js')
+        return version
+      },
+    },
     { title: `${compiler[0]}, bundler`, run: () => compile('tsconfig.bundler.json') },
   ]
 }

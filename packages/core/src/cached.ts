@@ -1,13 +1,17 @@
 import type { Cache, WrapOptions, Wrapped } from './cache.ts'
 import { type CacheError, invalidArgument } from './errors.ts'
 
-/** As for `Cache.wrap`, but `name` has a default: `Class.method`. `key` and `tags` get the instance as their `this`. */
-export type CachedOptions<A extends readonly unknown[], T> = Omit<WrapOptions<A, T>, 'name'> & {
+/** As for `Cache.wrap`, but `name` has a default, and `key` and `tags` get the instance as their `this`. */
+export type CachedOptions<A extends readonly unknown[], T> = Omit<WrapOptions<A, T>, 'name' | 'key' | 'tags'> & {
   /**
    * The first part of every key. Two methods with one name share their entries: say it where two classes have one name, or
-   * names are shortened when the code is bundled. Default: the names of class and method.
+   * names are shortened when the code is bundled. Default: the names of class and method, `'Class.method'`.
    */
   readonly name?: string | undefined
+  /** What of the arguments makes the key. Default: all of them. */
+  readonly key?: ((...args: A) => unknown) | undefined
+  /** The tags, or a function of the arguments that gives them. */
+  readonly tags?: readonly string[] | ((...args: A) => readonly string[]) | undefined
 }
 
 /** A method that `cached` can decorate: one that returns a promise, and takes what `key` and `tags` take. */
@@ -16,7 +20,8 @@ type Method<A extends readonly unknown[], T> = (...args: [...A, ...any[]]) => Pr
 
 /** A decorator in both forms: that of the standard (TypeScript 5), and that of `experimentalDecorators`. */
 export interface CachedDecorator<A extends readonly unknown[], T> {
-  <M extends Method<A, T>>(method: M, context: ClassMethodDecoratorContext): M
+  // biome-ignore lint/suspicious/noExplicitAny: whatever the class is
+  <M extends Method<A, T>>(method: M, context: ClassMethodDecoratorContext<any, any>): M
   <M extends Method<A, T>>(
     target: object,
     property: string | symbol,

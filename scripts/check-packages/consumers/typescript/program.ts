@@ -10,11 +10,14 @@ import {
   type CacheBackend,
   type CacheErrorCode,
   type Codec,
+  cached,
+  cachedMethod,
   createCache,
   isCacheError,
   type NewEntry,
   type StoredEntry,
   type Ttl,
+  type Wrapped,
 } from '@cachekit/core'
 import { type ConformanceCase, type ConformanceOptions, conformance } from '@cachekit/core/conformance'
 import { InMemoryBackend } from '@cachekit/memory'
@@ -123,6 +126,55 @@ async function useCache(backend: CacheBackend): Promise<void> {
   const takesArguments: Same<Parameters<typeof byName.delete>, Parameters<typeof findUsers>> = true
   assert.deepEqual([isFound, takesArguments, found], [true, true, { name: 'Ada', limit: 10 }])
   assert.equal(await byName.delete('Ada'), true)
+
+  class Directory {
+    readonly greeting = 'Dear'
+
+    @cached(cache, { ttl: '1m', key: (id: string) => id, tags: (id: string) => [`user:${id}`] })
+    async label(this: Directory, id: string, mark = ''): Promise<string> {
+      return `${this.greeting} ${id}${mark}`
+    }
+
+    @cached(users, { ttl: user => (user.name === '' ? '1s' : '1h') })
+    async find(id: string): Promise<User> {
+      return fetchUser(id, { signal: AbortSignal.timeout(1000) })
+    }
+
+    size(of: string): Promise<number>
+    size(of: readonly string[]): Promise<number[]>
+    @cached(cache)
+    async size(of: string | readonly string[]): Promise<number | number[]> {
+      return typeof of === 'string' ? of.length : of.map(each => each.length)
+    }
+
+    @cached(cache)
+    static async count(this: typeof Directory): Promise<number> {
+      return Directory.name.length
+    }
+
+    // @ts-expect-error: a method that does not return a promise would return one
+    @cached(cache)
+    now(): number {
+      return 0
+    }
+
+    // @ts-expect-error: the method does not take what `key` takes
+    @cached(cache, { key: (id: string) => id })
+    async double(n: number): Promise<number> {
+      return n * 2
+    }
+  }
+  const directory = new Directory()
+  const label = await directory.label('42', '!')
+  const isString: Same<typeof label, string> = true
+  const sizes = await directory.size(['a', 'bc'])
+  const areNumbers: Same<typeof sizes, number[]> = true
+  const size = await directory.size('abc')
+  assert.deepEqual([isString, label, areNumbers, sizes, size], [true, 'Dear 42!', true, [1, 2], 3])
+  const find = cachedMethod(directory, directory.find)
+  const isFind: Same<typeof find, Wrapped<[id: string], User>> = true
+  assert.deepEqual([isFind, (await find('44')).name, find.key('44')], [true, 'Ada', 'Directory.find("44")'])
+  assert.equal(await cachedMethod(Directory, Directory.count)(), 9)
 
   // @ts-expect-error: not a User
   const incomplete: Parameters<typeof users.set>[1] = { id: '43' }
