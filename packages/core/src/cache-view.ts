@@ -623,7 +623,7 @@ export class CacheView<V> implements Cache<V> {
       return await this.#shared.guard.ask(call)
     } catch (error) {
       this.#fail(error)
-      throw error
+      throw withUserKeys(error)
     }
   }
 
@@ -665,6 +665,13 @@ function toStoreKey(key: string): string {
 function fromStoreKey(stored: string): string | undefined {
   if (!stored.startsWith('~')) return stored
   return stored.startsWith('~~') ? stored.slice(1) : undefined
+}
+
+/** The error of a batch with the keys as the caller gave them; a token is no key of the caller's. */
+function withUserKeys(error: unknown): unknown {
+  if (!isCacheError(error) || !error.keys?.some(key => key.startsWith('~'))) return error
+  const keys = error.keys.map(fromStoreKey).filter(key => key !== undefined)
+  return new CacheError({ ...error, message: error.message, cause: error.cause, keys })
 }
 
 function longer(a: Life, b: Life): Life {

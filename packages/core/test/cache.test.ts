@@ -1,4 +1,4 @@
-import { type Cache, type CacheOptions, createCache, isCacheError } from '../src/index.ts'
+import { type Cache, CacheError, type CacheOptions, createCache, isCacheError } from '../src/index.ts'
 import { SqliteStore, StoreDown } from './sqlite-store.ts'
 
 let store: SqliteStore
@@ -389,6 +389,25 @@ describe('when the store fails', () => {
     down()
     expect(await code(strict.getOrSet('key', loader))).toBe('CACHE_UNAVAILABLE')
     expect(loader).not.toHaveBeenCalled()
+  })
+
+  test('a batch that fails in part names the keys as they were given', async () => {
+    const backend = store.backend()
+    backend.setMany = async () => {
+      const keys = ['~~odd', 'other']
+      throw new CacheError({ code: 'CACHE_BATCH_FAILED', keys, outcome: 'unknown', backend: 'sqlite', message: 'half' })
+    }
+    const failing = open({ backend }).setMany([
+      ['other', 1],
+      ['~odd', 2],
+    ])
+    await expect(failing).rejects.toMatchObject({
+      code: 'CACHE_BATCH_FAILED',
+      keys: ['~odd', 'other'],
+      outcome: 'unknown',
+      backend: 'sqlite',
+      message: 'half',
+    })
   })
 
   test('getOrSet waits for a silent store no longer than storeTimeout', async () => {
