@@ -1,8 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
+import { invalidCounters, invalidKeys, invalidNames, invalidTtls, invalidValues } from '../src/conformance/corpora.ts'
 import { clone, cloneAgain } from '../src/default-codec.ts'
 import { type CacheError, defaultCodec, isCacheError } from '../src/index.ts'
+import { golden } from './stored/golden.ts'
 
 const encode = (value: unknown): string => Buffer.from(defaultCodec.encode(value)).toString()
 const decode = (text: string): unknown => defaultCodec.decode(Buffer.from(text))
@@ -26,95 +28,6 @@ function refusal(run: () => unknown): CacheError {
   }
   throw new Error('nothing was refused')
 }
-
-const withPrototypeKey = JSON.parse('{"__proto__":{"admin":true},"constructor":{"prototype":1}}')
-
-/** What is stored for each value. Later versions must read every one of these, and so must every version of Node.js. */
-const golden: readonly (readonly [value: unknown, stored: string])[] = [
-  // JSON
-  ['', '""'],
-  ['0', '"0"'],
-  ['null', '"null"'],
-  ['undefined', '"undefined"'],
-  ['{"a":1}', '"{\\"a\\":1}"'],
-  ['~{"~undefined":null}', '"~{\\"~undefined\\":null}"'],
-  ['quote " backslash \\ newline \n NUL \0', '"quote \\" backslash \\\\ newline \\n NUL \\u0000"'],
-  ['emoji 👩‍👩‍👧 RTL \u202e e\u0301 \ufeff \u2028', '"emoji 👩‍👩‍👧 RTL \u202e e\u0301 \ufeff \u2028"'],
-  ['\ufeffBOM first', '"\ufeffBOM first"'],
-  ['lone \ud800 surrogate', '"lone \\ud800 surrogate"'],
-  [0, '0'],
-  [-1, '-1'],
-  [1.5, '1.5'],
-  [1e21, '1e+21'],
-  [5e-324, '5e-324'],
-  [Number.MAX_SAFE_INTEGER, '9007199254740991'],
-  [Number.MAX_VALUE, '1.7976931348623157e+308'],
-  [true, 'true'],
-  [false, 'false'],
-  [null, 'null'],
-  [[], '[]'],
-  [[1, [null, [['x']]]], '[1,[null,[["x"]]]]'],
-  [{}, '{}'],
-  [{ b: { c: [] }, a: 1, 7: 'integers first' }, '{"7":"integers first","b":{"c":[]},"a":1}'],
-  [{ length: 3, toJSON: 'no function', hasOwnProperty: 1 }, '{"length":3,"toJSON":"no function","hasOwnProperty":1}'],
-  [withPrototypeKey, '{"__proto__":{"admin":true},"constructor":{"prototype":1}}'],
-  // primitives that JSON does not have
-  [undefined, '~{"~undefined":null}'],
-  [Number.NaN, '~{"~number":"NaN"}'],
-  [-0, '~{"~number":"-0"}'],
-  [Number.POSITIVE_INFINITY, '~{"~number":"Infinity"}'],
-  [Number.NEGATIVE_INFINITY, '~{"~number":"-Infinity"}'],
-  [0n, '~{"~bigint":"0"}'],
-  [-(2n ** 70n), '~{"~bigint":"-1180591620717411303424"}'],
-  [{ a: undefined }, '~{"a":{"~undefined":null}}'],
-  [{ ...withPrototypeKey, n: 1n }, '~{"__proto__":{"admin":true},"constructor":{"prototype":1},"n":{"~bigint":"1"}}'],
-  // arrays with holes
-  [[undefined], '~[{"~undefined":null}]'],
-  // biome-ignore lint/suspicious/noSparseArray: that is the case
-  [[1, , 3, ,], '~[1,{"~hole":null},3,{"~hole":null}]'],
-  [new Array(2), '~[{"~hole":null},{"~hole":null}]'],
-  // what looks like the typed form
-  [{ '~Date': 0 }, '~{"~~Date":0}'],
-  [{ '~Date': 0, '~': 1, '~~': 2, '~hole': null }, '~{"~~Date":0,"~~":1,"~~~":2,"~~hole":null}'],
-  [{ '~Date': undefined }, '~{"~~Date":{"~undefined":null}}'],
-  [{ '~~Date': 1n, '~': 2, x: 3 }, '~{"~~~Date":{"~bigint":"1"},"~~":2,"x":3}'],
-  [[{ '~hole': null }, 1n], '~[{"~~hole":null},{"~bigint":"1"}]'],
-  // objects that JSON does not have
-  [new Date(1709208000000), '~{"~Date":1709208000000}'],
-  [new Date(-1), '~{"~Date":-1}'],
-  [new Date(8.64e15), '~{"~Date":8640000000000000}'],
-  [new Date(Number.NaN), '~{"~Date":null}'],
-  [/a\/(?<b>b)+\n/giu, '~{"~RegExp":"/a\\\\/(?<b>b)+\\\\n/giu"}'],
-  [/(?:)/, '~{"~RegExp":"/(?:)/"}'],
-  [new URL('https://user@example.com:8443/p/ä?q=1#h'), '~{"~URL":"https://user@example.com:8443/p/%C3%A4?q=1#h"}'],
-  [new Map(), '~{"~Map":[]}'],
-  [
-    new Map<unknown, unknown>([
-      ['a', new Map([[1, undefined]])],
-      [{ k: 1 }, Number.NaN],
-    ]),
-    '~{"~Map":[["a",{"~Map":[[1,{"~undefined":null}]]}],[{"k":1},{"~number":"NaN"}]]}',
-  ],
-  [new Set([1, 'b', new Set([null])]), '~{"~Set":[1,"b",{"~Set":[null]}]}'],
-  [Object.assign(Object.create(null), { a: 1, '~b': 2 }), '~{"~null":{"a":1,"~~b":2}}'],
-  // bytes
-  [Buffer.from('hello'), '~{"~Buffer":"aGVsbG8="}'],
-  [Buffer.alloc(0), '~{"~Buffer":""}'],
-  [{ file: Buffer.from([0, 255, 31, 139]) }, '~{"file":{"~Buffer":"AP8fiw=="}}'],
-  [new Uint8Array([1, 2, 3]), '~{"~Uint8Array":"AQID"}'],
-  [new Int8Array([-1]), '~{"~Int8Array":"/w=="}'],
-  [new Uint8ClampedArray([300]), '~{"~Uint8ClampedArray":"/w=="}'],
-  [new Int16Array([-2]), '~{"~Int16Array":"/v8="}'],
-  [new Uint16Array([258]), '~{"~Uint16Array":"AgE="}'],
-  [new Int32Array([-2]), '~{"~Int32Array":"/v///w=="}'],
-  [new Uint32Array([1]), '~{"~Uint32Array":"AQAAAA=="}'],
-  [new Float32Array([1]), '~{"~Float32Array":"AACAPw=="}'],
-  [new Float64Array([-0, 1]), '~{"~Float64Array":"AAAAAAAAAIAAAAAAAADwPw=="}'],
-  [new BigInt64Array([-1n]), '~{"~BigInt64Array":"//////////8="}'],
-  [new BigUint64Array([1n]), '~{"~BigUint64Array":"AQAAAAAAAAA="}'],
-  [new Uint8Array([1, 2]).buffer, '~{"~ArrayBuffer":"AQI="}'],
-  [new DataView(new Uint8Array([0, 1, 2]).buffer, 1), '~{"~DataView":"AQI="}'],
-]
 
 describe('what is stored', () => {
   for (const [value, stored] of golden) {
@@ -174,6 +87,23 @@ describe('what is stored', () => {
       { numRuns: 2000 },
     )
     expect(accepted).toBeGreaterThan(1000)
+  })
+
+  test('what is hostile to others comes back as it was, or is refused with its path', () => {
+    let accepted = 0
+    let refused = 0
+    for (const value of [...invalidKeys, ...invalidValues, ...invalidTtls, ...invalidNames, ...invalidCounters]) {
+      try {
+        expect(same(decode(encode([{ deep: value }])), [{ deep: value }])).toBe(true)
+        accepted++
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'CACHE_NOT_SERIALIZABLE' })
+        expect((error as Error).message).toMatch(/^Not serializable: value\[0\]\.deep(\.\w+)? is a/)
+        refused++
+      }
+    }
+    expect(accepted).toBeGreaterThan(60)
+    expect(refused).toBeGreaterThan(5)
   })
 
   test('a typed array that this Node.js may not have', () => {
