@@ -1,5 +1,5 @@
 import { formOf } from './default-codec.ts'
-import { CacheError, isCacheError } from './errors.ts'
+import { CacheError } from './errors.ts'
 
 /** Longer texts are replaced by their hash, so that keys stay readable and within every limit. */
 const MAX_LENGTH = 1024
@@ -20,12 +20,10 @@ function encodeArgument(value: unknown, index: number): string {
   try {
     return canonical(formOf(value))
   } catch (error) {
-    if (!isCacheError(error)) throw error
-    const { message, cause } = error
     throw new CacheError({
       code: 'CACHE_INVALID_ARGUMENT',
-      message: `argument ${index + 1} makes no cache key; say with { key } what of the arguments does. ${message}`,
-      cause,
+      message: `argument ${index + 1} makes no cache key; say with { key } what of the arguments does. ${(error as CacheError).message}`,
+      cause: error,
     })
   }
 }

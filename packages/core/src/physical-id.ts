@@ -52,7 +52,7 @@ export function rootPrefix(name: unknown): string {
 export function childPrefix(parent: string, name: unknown): string {
   const prefix = `${parent}@${encodeName(name)}:`
   if (Buffer.byteLength(prefix) > MAX_PREFIX_BYTES) {
-    throw invalidArgument(`Nested namespaces may take ${MAX_PREFIX_BYTES} bytes together; this one would take more.`)
+    throw invalidArgument(`Nested namespaces may take at most ${MAX_PREFIX_BYTES} bytes together.`)
   }
   return prefix
 }
