@@ -166,8 +166,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
 
   const server = createServer((request, response) => {
     handle(request, response).catch(error => {
-      console.error(error instanceof Error ? error.message : error)
-      sendJson(response, 500, { error: 'This went wrong; the terminal says why' })
+      console.error(error)
+      sendJson(response, 500, { error: error instanceof Error ? error.message : 'The terminal says why' })
     })
   })
   server.on('close', () => {

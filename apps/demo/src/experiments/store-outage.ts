@@ -10,9 +10,12 @@ export interface StoppableServer {
   resume(): Promise<void>
 }
 
-/** How many places are cached before, and how often one of them is asked for, in milliseconds. */
+/**
+ * How many places are cached before, and how often one of them is asked for, in milliseconds: seldom enough that the
+ * origin, which takes one query after the other, keeps up when it gets them all.
+ */
 const placeCount = 20
-const interval = 25
+const interval = 50
 
 /** How long after its start the store may take to be seen answering, and how long it is then watched, in milliseconds. */
 const patience = 10_000
