@@ -17,7 +17,7 @@ const clocks: Readonly<Record<Suite['clock'], () => number>> = {
 }
 
 /** Calls whose promises are counted. */
-const COUNTED_CALLS = 1000
+const COUNTED_CALLS = 100
 
 /** An operation with the arguments that it is called with, one after the other, over and over. */
 interface Calls {
