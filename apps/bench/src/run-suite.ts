@@ -65,7 +65,10 @@ export async function runSuite(
     // At the end, as counting slows a process down for good.
     for (const { index, one, contestants, promisesPerCall } of cases) {
       if (one.operation !== 'hit') continue
-      for (const contestant of contestants) promisesPerCall[contestant.name] = await contestant.promisesPerCall(index)
+      for (const contestant of contestants) {
+        progress(`${suite.name}: ${caseTitle(one)}: count promises of ${contestant.name}`, done, done)
+        promisesPerCall[contestant.name] = await contestant.promisesPerCall(index)
+      }
     }
     for (const contestant of contestants) await contestant.close()
     return cases.map(({ one, callsPerSecond, promisesPerCall }) => ({ ...one, callsPerSecond, promisesPerCall }))

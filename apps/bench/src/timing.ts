@@ -17,7 +17,7 @@ const clocks: Readonly<Record<Suite['clock'], () => number>> = {
 }
 
 /** Calls whose promises are counted. */
-const COUNTED_CALLS = 1000
+const COUNTED_CALLS = 100
 
 /** An operation with the arguments that it is called with, one after the other, over and over. */
 interface Calls {
@@ -46,10 +46,11 @@ export async function prepareTiming(
   { operation, size, concurrency }: Case,
   keyCount: number,
 ): Promise<Timing | undefined> {
-  const entries = entriesOf(suite, size, keyCount)
+  const held = filled.get(subject)?.get(size)
+  const entries = held ?? entriesOf(suite, size, keyCount)
   const calls = callsOf(subject, operation, shuffled(entries))
   if (calls === undefined) return undefined
-  await fill(subject, size, entries)
+  if (held === undefined) await fill(subject, size, entries)
   await check(suite, subject, operation, entries)
   const { synchronous = false } = contestant
   const batch = (count: number): (() => unknown) =>
@@ -71,14 +72,12 @@ export async function prepareTiming(
   }
 }
 
-/** The sizes that a library holds. */
-const filled = new WeakMap<Subject, Set<Size>>()
+/** What a library holds. */
+const filled = new WeakMap<Subject, Map<Size, readonly Entry[]>>()
 
 async function fill(subject: Subject, size: Size, entries: readonly Entry[]): Promise<void> {
-  const sizes = filled.get(subject) ?? new Set()
-  if (sizes.has(size)) return
   for (const { key, value } of entries) await subject.set(key, value)
-  filled.set(subject, sizes.add(size))
+  filled.set(subject, (filled.get(subject) ?? new Map()).set(size, entries))
 }
 
 function entriesOf({ value = makeValue }: Suite, size: Size, count: number): Entry[] {

@@ -36,7 +36,15 @@ import { LocalTier, type Target } from './local-tier.ts'
 import { noBackend, type Store } from './no-backend.ts'
 import { assertKey, childPrefix, rootPrefix } from './physical-id.ts'
 import { type Loaded, NOTHING, Protocol } from './protocol.ts'
-import { EncodedRecords, keepIn, LiveRecords, type Prepared, type RecordStore, type Stored } from './record-store.ts'
+import {
+  EncodedRecords,
+  isThenable,
+  keepIn,
+  LiveRecords,
+  type Prepared,
+  type RecordStore,
+  type Stored,
+} from './record-store.ts'
 import { StoreGuard } from './store-guard.ts'
 import { keysOfTokens, type Life, type Look, TaggedRecords, type Written } from './tagged-records.ts'
 import { wrap } from './wrap.ts'
@@ -202,7 +210,8 @@ export class CacheView<V> implements Cache<V> {
     const stored = this.#keys(keys)
     if (stored.length === 0) return []
     const looks = await this.#orMiss(() => this.#tagged.glance(stored))
-    const found = await Promise.all(keys.map((_, index) => this.#fresh(looks?.[index])))
+    const opened = keys.map((_, index) => this.#fresh(looks?.[index]))
+    const found = opened.some(isThenable) ? await Promise.all(opened) : (opened as Found[])
     for (let index = 0; index < keys.length; index++) this.#count(keys[index] as string, found[index] !== undefined)
     return found
   }
@@ -548,17 +557,25 @@ export class CacheView<V> implements Cache<V> {
     }
   }
 
-  /** The value of a record, if it can be decoded and fits the schema. */
-  async #open(record: Stored, { schema }: CacheDefaults<V>): Promise<Found> {
+  /** The value of a record, if it can be decoded and fits the schema. At once where it can: a batch has many. */
+  #open(record: Stored, { schema }: CacheDefaults<V>): Awaitable<Found> {
     try {
-      return { value: await validate(schema, (await record.read()) as V) }
+      const value = record.read()
+      return schema === undefined && !isThenable(value) ? { value } : this.#openSlowly(value, schema)
     } catch (error) {
-      if (isCacheError(error, 'CACHE_CORRUPT_ENTRY') || isCacheError(error, 'CACHE_INVALID_VALUE')) return undefined
-      throw error
+      return unusable(error)
     }
   }
 
-  async #fresh(look: Look | undefined): Promise<Found> {
+  async #openSlowly(value: unknown, schema: CacheDefaults<V>['schema']): Promise<Found> {
+    try {
+      return { value: await validate(schema, (await value) as V) }
+    } catch (error) {
+      return unusable(error)
+    }
+  }
+
+  #fresh(look: Look | undefined): Awaitable<Found> {
     return look?.state === 'fresh' ? this.#open(look.record as Stored, this.#defaults) : undefined
   }
 
@@ -660,6 +677,12 @@ export class CacheView<V> implements Cache<V> {
 /** Internal keys start with `~`, so a user's key that does gets one more. */
 function toStoreKey(key: string): string {
   return key.charCodeAt(0) === 126 /* ~ */ ? `~${key}` : key
+}
+
+/** What is damaged, or does not fit the schema, is no value. */
+function unusable(error: unknown): undefined {
+  if (isCacheError(error, 'CACHE_CORRUPT_ENTRY') || isCacheError(error, 'CACHE_INVALID_VALUE')) return undefined
+  throw error
 }
 
 function fromStoreKey(stored: string): string | undefined {

@@ -1,5 +1,5 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
-import type { Loader } from './cache.ts'
+import type { Awaitable, Loader } from './cache.ts'
 import { invalidArgument, isCacheError } from './errors.ts'
 import type { Events } from './events.ts'
 import { Load, type Loads, loaderTimeout, type Outcome } from './loads.ts'
@@ -52,7 +52,7 @@ export interface Call {
   readonly softTimeout: number | undefined
   readonly hardTimeout: number | undefined
   /** The value of an entry; `undefined` if it has none that may be served. */
-  open(record: Stored): Promise<{ readonly value: unknown } | undefined>
+  open(record: Stored): Awaitable<{ readonly value: unknown } | undefined>
   prepare(value: unknown): Promise<Loaded>
   /** Called when somebody else loads, so that the loader does not run for now. */
   onWait?: (() => void) | undefined
@@ -215,7 +215,7 @@ export class Protocol {
     while (lost < MOST_LOST && performance.now() < giveUpAt && load.wanted) {
       const { state, record, born } = look
       if (state === 'fresh' && !refresh) {
-        const open = (): Promise<{ readonly value: unknown } | undefined> => call.open(record as Stored)
+        const open = (): Awaitable<{ readonly value: unknown } | undefined> => call.open(record as Stored)
         const found = await open()
         if (found !== undefined) return { value: found.value, copy: async () => (await open())?.value, born }
       }
