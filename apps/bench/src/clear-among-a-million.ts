@@ -14,7 +14,7 @@ entries and one of many among them, and fails if more or less than the namespace
   STORE            redis, postgres, memcached, mongodb, firestore, dynamodb; default: all of them
   --foreign COUNT  entries of others; default: 1000000
   --own COUNTS     entries of the namespaces that are cleared; default: 10,100000
-  --timeout MS     the backend's timeout; default: 2000 (the Firestore emulator, which looks at every document: 600000)`
+  --timeout MS     the backend's timeout; default: 2000 (the emulators take longer: dynamodb 60000, firestore 600000)`
 
 const stores: Readonly<Record<ServiceName, { args?: readonly string[]; timeout?: number }>> = {
   redis: {},
@@ -22,7 +22,7 @@ const stores: Readonly<Record<ServiceName, { args?: readonly string[]; timeout?:
   memcached: { args: ['-m', '4096'] },
   mongodb: {},
   firestore: { timeout: 600_000 },
-  dynamodb: {},
+  dynamodb: { timeout: 60_000 },
 }
 
 /** What is allowed, whatever the number of entries, in bytes. */

@@ -50,8 +50,8 @@ interface Capacity {
 /** `done: 0` of a `clear`: it begins now. */
 export type Message = { readonly done: number } | { readonly answer: unknown }
 
-/** Milliseconds between two looks at the memory. */
-const INTERVAL = 5
+/** Milliseconds between two looks at the memory, each of which collects the garbage first. */
+const INTERVAL = 250
 /** How many entries go into one `setMany`, and how many of these are under way at a time. */
 const CHUNK = 2000
 const LANES = 8
@@ -101,6 +101,8 @@ async function clear({ store, counted, url, timeout, own, others }: ClearJob): P
   const before = process.memoryUsage()
   const most = { ...before }
   const look = (): void => {
+    most.rss = Math.max(most.rss, process.memoryUsage.rss())
+    globalThis.gc?.()
     const { heapUsed, rss } = process.memoryUsage()
     most.heapUsed = Math.max(most.heapUsed, heapUsed)
     most.rss = Math.max(most.rss, rss)
