@@ -5,6 +5,7 @@ type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcom
 /** The status codes of gRPC (https://grpc.io/docs/guides/status-codes/) that this package tells apart. */
 export const Status = {
   CANCELLED: 1,
+  UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
@@ -13,6 +14,7 @@ export const Status = {
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
   ABORTED: 10,
+  UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
   UNAUTHENTICATED: 16,
@@ -27,6 +29,7 @@ export const HIDDEN = 100
 /** What a status means. Where there is no outcome, a write may have been applied. */
 const MEANINGS: Readonly<Record<number, Meaning>> = {
   [Status.CANCELLED]: { code: 'CACHE_UNAVAILABLE', message: 'the connection to Firestore was given up' },
+  [Status.UNKNOWN]: { code: 'CACHE_UNAVAILABLE', message: 'Firestore, or something before it, failed' },
   [Status.INVALID_ARGUMENT]: {
     code: 'CACHE_BACKEND_FAILED',
     message: 'Firestore refused the request as invalid; the error of the driver is the cause',
@@ -58,6 +61,11 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
   [Status.ABORTED]: {
     code: 'CACHE_UNAVAILABLE',
     message: 'too many writers wanted the same documents of Firestore at once',
+    outcome: 'not-applied',
+  },
+  [Status.UNIMPLEMENTED]: {
+    code: 'CACHE_BACKEND_FAILED',
+    message: 'what answers is no Firestore: check host in clientOptions, and FIRESTORE_EMULATOR_HOST',
     outcome: 'not-applied',
   },
   [Status.INTERNAL]: { code: 'CACHE_UNAVAILABLE', message: 'Firestore, or the connection to it, failed' },
@@ -116,5 +124,5 @@ export function safeCopy(error: DriverError): Error {
 }
 
 function nameOf(status: number): string {
-  return Object.entries(Status).find(([, code]) => code === status)?.[0] ?? 'UNKNOWN'
+  return Object.entries(Status).find(([, code]) => code === status)?.[0] ?? 'STATUS'
 }
