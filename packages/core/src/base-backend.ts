@@ -29,11 +29,15 @@ export interface BatchLimits {
   readonly keys: number
   readonly concurrency?: number | undefined
   readonly bytes?: number | undefined
-  readonly size?: ((id: string) => number) | undefined
+  /** Default: the bytes of the value that is to be stored; of an id alone 0. */
+  readonly size?: ((id: string, entry?: NewEntry) => number) | undefined
 }
 
-/** How many calls of a single-key hook the derived batches keep under way. */
-const BATCH_CONCURRENCY = 32
+/** What goes into batches: an id, or one with the entry that is to be stored under it. */
+export type BatchItem = string | readonly [id: string, entry: NewEntry]
+
+/** The derived batches: calls of a single-key hook, so many under way at a time. */
+const ONE_BY_ONE: BatchLimits = { keys: 1, concurrency: 32 }
 
 /**
  * The implementor's half of a backend. `_get`, `_set`, `_swap` and `_clear` make a correct one; every other hook has a
@@ -128,7 +132,7 @@ export abstract class BaseBackend extends BackendView {
   }
 
   protected async _has(id: string, _progress: Progress): Promise<boolean> {
-    return this.#isLive(await this._get(id))
+    return this.isLive(await this._get(id))
   }
 
   /**
@@ -139,8 +143,8 @@ export abstract class BaseBackend extends BackendView {
 
   protected async _getMany(ids: readonly string[], progress: Progress): Promise<readonly (StoredEntry | undefined)[]> {
     const entries: (StoredEntry | undefined)[] = new Array(ids.length)
-    await this.#each(ids, progress, async (id, index) => {
-      entries[index] = await this._get(id)
+    await this.inBatches(ids, ONE_BY_ONE, progress, async ([id], _failed, index) => {
+      entries[index] = await this._get(id as string)
     })
     return entries
   }
@@ -149,13 +153,14 @@ export abstract class BaseBackend extends BackendView {
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    const ids = entries.map(([id]) => id)
-    await this.#each(ids, progress, (id, index) => this._set(id, (entries[index] as readonly [string, NewEntry])[1]))
+    await this.inBatches(entries, ONE_BY_ONE, progress, async batch => {
+      for (const [id, entry] of batch) await this._set(id, entry)
+    })
   }
 
   protected async _deleteMany(ids: readonly string[], progress: Progress): Promise<void> {
-    await this.#each(ids, progress, async id => {
-      await this._delete(id, progress)
+    await this.inBatches(ids, ONE_BY_ONE, progress, async ([id]) => {
+      await this._delete(id as string, progress)
     })
   }
 
@@ -218,84 +223,56 @@ export abstract class BaseBackend extends BackendView {
   ): Promise<T> {
     for (;;) {
       const stored = await this._get(id)
-      const { answer, write } = decide(this.#isLive(stored) ? stored : undefined, stored)
+      const { answer, write } = decide(this.isLive(stored) ? stored : undefined, stored)
       if (write === undefined || (await this._swap(id, write.expected, write.next))) return answer
       progress()
     }
   }
 
-  #isLive(entry: StoredEntry | undefined): boolean {
+  /** Whether there is a record that has not expired. Where the store's clock decides, the store has already looked. */
+  protected isLive(entry: Pick<StoredEntry, 'expiresAt'> | undefined): boolean {
     if (entry?.expiresAt === undefined || this.supports.clock === 'store') return entry !== undefined
     return entry.expiresAt > this.now()
   }
 
-  /** Runs `call` for each id, some at a time, and all of them whatever fails; then rejects naming those that failed. */
-  async #each(
-    ids: readonly string[],
-    progress: Progress,
-    call: (id: string, index: number) => Promise<void>,
-  ): Promise<void> {
-    const failed: string[] = []
-    let cause: unknown
-    let next = 0
-    const worker = async (): Promise<void> => {
-      while (next < ids.length) {
-        const index = next++
-        const id = ids[index] as string
-        let done = true
-        try {
-          await call(id, index)
-        } catch (error) {
-          done = false
-          failed.push(id)
-          cause ??= error
-        }
-        progress(done)
-      }
-    }
-    await Promise.all(Array.from({ length: Math.min(BATCH_CONCURRENCY, ids.length) }, worker))
-    if (failed.length > 0) throw this.batchFailure(ids.length, failed, cause)
-  }
-
   /**
-   * For native batches: has `send` send the ids some at a time, all of them whatever fails; then rejects naming those
+   * For native batches: has `send` send the items some at a time, all of them whatever fails; then rejects naming those
    * that failed. What `send` throws has failed for its whole batch, `failed` tells of single ids. `start` is the index of
-   * the batch's first id.
+   * the batch's first item.
    */
-  protected async inBatches(
-    ids: readonly string[],
-    limits: BatchLimits,
+  protected async inBatches<T extends BatchItem>(
+    items: readonly T[],
+    { keys, bytes = Number.POSITIVE_INFINITY, size = valueSize, concurrency = 1 }: BatchLimits,
     progress: Progress,
-    send: (batch: string[], failed: (id: string, error: unknown) => void, start: number) => Promise<void>,
+    send: (batch: T[], failed: (id: string, error: unknown) => void, start: number) => Promise<void>,
   ): Promise<void> {
     const lost: string[] = []
     let cause: unknown
-    const failed = (id: string, error: unknown): void => {
-      lost.push(id)
-      cause ??= error
-    }
-    const { keys, bytes = Number.POSITIVE_INFINITY, size = () => 0, concurrency = 1 } = limits
     let end = 0
     const worker = async (): Promise<void> => {
-      while (end < ids.length) {
+      while (end < items.length) {
         const start = end
-        for (let sum = 0; end < ids.length && end - start < keys && sum < bytes; end++) sum += size(ids[end] as string)
-        const batch = ids.slice(start, end)
+        for (let sum = 0; end < items.length && end - start < keys && sum < bytes; end++) {
+          const item = items[end] as BatchItem
+          sum += typeof item === 'string' ? size(item) : size(...item)
+        }
+        const batch = items.slice(start, end)
         let lostHere = 0
-        const failedHere = (id: string, error: unknown): void => {
+        const failed = (id: string, error: unknown): void => {
           lostHere++
-          failed(id, error)
+          lost.push(id)
+          cause ??= error
         }
         try {
-          await send(batch, failedHere, start)
+          await send(batch, failed, start)
         } catch (error) {
-          for (const id of batch) failedHere(id, error)
+          for (const item of batch) failed(typeof item === 'string' ? item : item[0], error)
         }
         progress(lostHere < batch.length)
       }
     }
     await Promise.all(Array.from({ length: concurrency }, worker))
-    if (lost.length > 0) throw this.batchFailure(ids.length, lost, cause)
+    if (lost.length > 0) throw this.batchFailure(items.length, lost, cause)
   }
 
   /**
@@ -314,6 +291,10 @@ export abstract class BaseBackend extends BackendView {
       keys: failed,
     })
   }
+}
+
+function valueSize(_id: string, entry?: NewEntry): number {
+  return entry === undefined ? 0 : entry.value.byteLength
 }
 
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {

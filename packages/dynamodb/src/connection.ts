@@ -1,27 +1,11 @@
-import { DynamoDBClient, type DynamoDBClientConfig } from '@aws-sdk/client-dynamodb'
-import { CacheError } from '@cachekit/core'
+import type { DynamoDBClient } from '@aws-sdk/client-dynamodb'
 import { Backoff } from './backoff.ts'
 import { type Command, type DynamoClient, withoutRetries } from './client.ts'
+import { type ConnectionOptions, createClient, passedClient } from './connection-options.ts'
 import { isServerFault, wasThrottled } from './errors.ts'
 
-/** How to reach DynamoDB: a client, or what makes one. */
-export interface ConnectionOptions {
-  /** A `DynamoDBClient` of yours. It is never closed; its own retries are not used. */
-  readonly client?: DynamoClient | undefined
-  /** The AWS region. Default: what the SDK finds (`AWS_REGION`, the shared config file). */
-  readonly region?: string | undefined
-  /** URL of the service, for DynamoDB Local or a VPC endpoint. Default: what the SDK finds, else the region's. */
-  readonly endpoint?: string | undefined
-  /** Further options for the constructor of `DynamoDBClient`: credentials, profile, request handler. */
-  readonly clientOptions?: DynamoDBClientConfig | undefined
-}
-
-const ignore = (): void => {}
-/** The SDK's request handler warns on the console when many requests wait for a socket, as they do in an outage. */
-const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore }
-
 /** Sends commands, each within a time and with those retries that cannot apply a write twice. */
-export class Connection {
+export class DynamoDBConnection {
   readonly #client: DynamoClient
   /** `#client`, if it is ours. */
   readonly #own: DynamoDBClient | undefined
@@ -72,41 +56,4 @@ export class Connection {
       }
     }
   }
-}
-
-function createClient({ region, endpoint, clientOptions = {} }: ConnectionOptions): DynamoDBClient {
-  if (typeof clientOptions !== 'object' || clientOptions === null) throw invalid('clientOptions must be an object.')
-  if (region !== undefined && (typeof region !== 'string' || !/^[\w-]+$/.test(region))) {
-    throw invalid('region must be the name of an AWS region, like eu-central-1.')
-  }
-  if (
-    endpoint !== undefined &&
-    !(typeof endpoint === 'string' && /^https?:\/\//.test(endpoint) && URL.canParse(endpoint))
-  ) {
-    throw invalid('endpoint must be a URL like http://127.0.0.1:8000.')
-  }
-  try {
-    return new DynamoDBClient({
-      requestHandler: { logger: SILENT },
-      ...clientOptions,
-      ...(region !== undefined && { region }),
-      ...(endpoint !== undefined && { endpoint }),
-    })
-  } catch (error) {
-    throw invalid(`The AWS SDK refuses these options: ${(error as Error).message}`)
-  }
-}
-
-function passedClient({ client, region, endpoint, clientOptions }: ConnectionOptions): DynamoClient {
-  if (region !== undefined || endpoint !== undefined || clientOptions !== undefined) {
-    throw invalid('Pass client alone, without region, endpoint and clientOptions: it is already configured.')
-  }
-  if (typeof client?.send !== 'function' || typeof client.middlewareStack !== 'object') {
-    throw invalid('client must be a DynamoDBClient of @aws-sdk/client-dynamodb.')
-  }
-  return client
-}
-
-function invalid(message: string): CacheError {
-  return new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message })
 }

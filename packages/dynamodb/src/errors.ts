@@ -1,9 +1,9 @@
-import type { CacheErrorFields } from '@cachekit/core'
+import { type CacheErrorFields, type DriverError, isDriverError } from '@cachekit/core'
 
 type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcome'>
 
 const CREDENTIALS =
-  'AWS does not accept these credentials: check the access key, its secret, the session and the region'
+  'AWS does not accept these credentials: check the access key, its secret, the session, the region and the clock of this machine'
 const THROTTLED = 'DynamoDB throttles this table: raise its capacity, or spread the load over time'
 
 /**
@@ -50,10 +50,13 @@ const THROTTLES = ['ProvisionedThroughputExceededException', 'ThrottlingExceptio
 /** Errors of the network before a connection: nothing was sent. */
 const NOT_SENT = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EMFILE)$/
 
-interface VendorError {
-  readonly name: string
-  readonly message: string
-  readonly code?: unknown
+const NO_CONNECTION: Meaning = {
+  code: 'CACHE_UNAVAILABLE',
+  message: 'no connection to DynamoDB was made in time',
+  outcome: 'not-applied',
+}
+
+interface SdkError extends DriverError {
   readonly $metadata?: { readonly httpStatusCode?: number | undefined } | undefined
 }
 
@@ -62,16 +65,19 @@ export const unprocessed: CacheErrorFields = { code: 'CACHE_UNAVAILABLE', messag
 
 /** What an error of the SDK means. */
 export function toErrorFields(error: unknown): CacheErrorFields | undefined {
-  return isVendorError(error) ? meaningOf(error) : undefined
+  return isDriverError(error) ? meaningOf(error) : undefined
 }
 
-function meaningOf(error: VendorError): Meaning {
+function meaningOf(error: SdkError): Meaning {
   const { name, message, code } = error
   if (name === 'ValidationException') return { ...meaningOfValidation(message), outcome: 'not-applied' }
   const refusal = REFUSALS[name]
   if (refusal !== undefined) return { outcome: 'not-applied', ...refusal }
   if (isServerFault(error)) return { code: 'CACHE_UNAVAILABLE', message: `DynamoDB failed (${name})` }
-  if (name === 'AbortError') return { code: 'CACHE_TIMEOUT', message: 'no answer from DynamoDB in time' }
+  // The SDK calls errors of sockets by this name, too; those have a code.
+  const timedOut = name === 'TimeoutError' && code === undefined
+  if (timedOut && /did not establish a connection/.test(message)) return NO_CONNECTION
+  if (timedOut || name === 'AbortError') return { code: 'CACHE_TIMEOUT', message: 'no answer from DynamoDB in time' }
   if (name === 'CredentialsProviderError') {
     return {
       code: 'CACHE_BACKEND_FAILED',
@@ -88,7 +94,8 @@ function meaningOf(error: VendorError): Meaning {
   }
   if (name === 'SyntaxError' || error.$metadata?.httpStatusCode !== undefined) {
     const status = error.$metadata?.httpStatusCode
-    return status === 200 || name === 'SyntaxError'
+    // A proxy, say, or a hotel's page: its answers have no name that DynamoDB gave.
+    return status === 200 || name === 'SyntaxError' || name === 'Unknown'
       ? { code: 'CACHE_UNAVAILABLE', message: 'what answered does not speak the protocol of DynamoDB' }
       : { code: 'CACHE_BACKEND_FAILED', message: `DynamoDB refused: ${name}`, outcome: 'not-applied' }
   }
@@ -115,7 +122,7 @@ function meaningOfValidation(message: string): Meaning {
 
 /** The name of an error of the SDK. */
 export function nameOf(error: unknown): string | undefined {
-  return isVendorError(error) ? error.name : undefined
+  return isDriverError(error) ? error.name : undefined
 }
 
 /** Whether DynamoDB refused a request, without applying it, because there are too many. */
@@ -125,9 +132,5 @@ export function wasThrottled(error: unknown): boolean {
 
 /** Whether the service failed: nobody knows whether it applied the request. */
 export function isServerFault(error: unknown): boolean {
-  return isVendorError(error) && (error.$metadata?.httpStatusCode ?? 0) >= 500
-}
-
-function isVendorError(error: unknown): error is VendorError {
-  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
+  return isDriverError(error) && ((error as SdkError).$metadata?.httpStatusCode ?? 0) >= 500
 }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import type { AttributeValue } from '@aws-sdk/client-dynamodb'
-import { CacheError, fitId, type NewEntry, type StoredEntry } from '@cachekit/core'
+import { CacheError, fitId, type NewEntry, type StoredEntry, toCounter } from '@cachekit/core'
 
 // How an entry is kept, version 1:
 //
@@ -14,6 +14,8 @@ import { CacheError, fitId, type NewEntry, type StoredEntry } from '@cachekit/co
 // The shards spread a namespace over the partitions of the table, and `clear` finds it without reading anything else.
 
 export type Item = Record<string, AttributeValue>
+/** Of an item: partition key and sort key. */
+export type Key = { readonly pk: { S: string }; readonly sk: { S: string } }
 
 export const SHARDS: readonly number[] = Array.from({ length: 32 }, (_, shard) => shard)
 
@@ -29,11 +31,8 @@ const MAX_ID_BYTES = 1024
  */
 const TTL_PADDING = 3600
 
-/** What is a counter in an N: integers that a JavaScript number holds exactly. */
-const COUNTER = /^(?:0|-?[1-9]\d{0,15})$/
-
 /** Where the entry of this id is kept. */
-export function keyOf(id: string): { pk: AttributeValue; sk: AttributeValue } {
+export function keyOf(id: string): Key {
   const fitted = fitId(id, MAX_ID_BYTES)
   const colon = fitted.indexOf(':')
   const sk = fitted.slice(colon + 1)
@@ -71,17 +70,14 @@ export function deadlineOf(expiresAt: number, now: number): { expiresAt: Attribu
 
 /** The same bytes always make the same attribute, so that DynamoDB can compare them. */
 export function attributeOf(value: Uint8Array): AttributeValue {
-  if (value.byteLength <= 17) {
-    const text = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('latin1')
-    if (COUNTER.test(text) && Number.isSafeInteger(Number(text))) return { N: text }
-  }
-  return { B: value }
+  const counter = toCounter(value)
+  return counter === undefined ? { B: value } : { N: String(counter) }
 }
 
 /** @throws `CACHE_CORRUPT_ENTRY` for an item that CacheKit did not write. */
 export function entryOf(item: Item): StoredEntry {
   const { value, expiresAt } = item
-  const bytes = value?.B ?? (value?.N !== undefined && COUNTER.test(value.N) ? Buffer.from(value.N) : undefined)
+  const bytes = value?.B ?? (Number.isSafeInteger(Number(value?.N)) ? Buffer.from(String(Number(value?.N))) : undefined)
   const deadline = expiresAt === undefined ? undefined : Number(expiresAt.N)
   if (bytes === undefined || Number.isNaN(deadline)) {
     throw new CacheError({

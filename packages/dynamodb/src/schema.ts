@@ -7,7 +7,7 @@ import {
   UpdateTimeToLiveCommand,
 } from '@aws-sdk/client-dynamodb'
 import { CacheError } from '@cachekit/core'
-import type { Connection } from './connection.ts'
+import type { DynamoDBConnection } from './connection.ts'
 import { nameOf } from './errors.ts'
 
 const TTL_ATTRIBUTE = 'ttl'
@@ -20,12 +20,12 @@ const PAUSE = 100
  *
  * @param patience Milliseconds to wait for a table that is being created; AWS takes some seconds.
  */
-export async function provision(connection: Connection, table: string, patience: number): Promise<void> {
+export async function provision(connection: DynamoDBConnection, table: string, patience: number): Promise<void> {
   checkKeys(await activeTable(connection, table, patience), table)
   await enableTtl(connection, table)
 }
 
-async function activeTable(connection: Connection, table: string, patience: number): Promise<TableDescription> {
+async function activeTable(connection: DynamoDBConnection, table: string, patience: number): Promise<TableDescription> {
   const end = performance.now() + patience
   for (;;) {
     const description = await describe(connection, table)
@@ -43,7 +43,7 @@ async function activeTable(connection: Connection, table: string, patience: numb
   }
 }
 
-async function describe(connection: Connection, table: string): Promise<TableDescription | undefined> {
+async function describe(connection: DynamoDBConnection, table: string): Promise<TableDescription | undefined> {
   try {
     return (await connection.read(new DescribeTableCommand({ TableName: table }))).Table
   } catch (error) {
@@ -52,7 +52,7 @@ async function describe(connection: Connection, table: string): Promise<TableDes
   }
 }
 
-async function create(connection: Connection, table: string): Promise<void> {
+async function create(connection: DynamoDBConnection, table: string): Promise<void> {
   try {
     await connection.write(
       new CreateTableCommand({
@@ -86,7 +86,7 @@ function checkKeys({ KeySchema = [], AttributeDefinitions = [] }: TableDescripti
   })
 }
 
-async function enableTtl(connection: Connection, table: string): Promise<void> {
+async function enableTtl(connection: DynamoDBConnection, table: string): Promise<void> {
   if (await hasTtl(connection, table)) return
   try {
     await connection.write(
@@ -109,7 +109,7 @@ async function enableTtl(connection: Connection, table: string): Promise<void> {
 }
 
 /** Whether the table deletes expired items, or is about to. */
-async function hasTtl(connection: Connection, table: string): Promise<boolean> {
+async function hasTtl(connection: DynamoDBConnection, table: string): Promise<boolean> {
   const { TimeToLiveDescription: ttl } = await connection
     .read(new DescribeTimeToLiveCommand({ TableName: table }))
     .catch(error => {

@@ -524,6 +524,31 @@ describeService('dynamodb', () => {
       },
     )
 
+    test('an answer of something in between, which gives no name of DynamoDB, is none of DynamoDB', async () => {
+      const proxy = await proxied()
+      const distant = open(local(proxy.url))
+      await distant.open()
+      proxy.rewrite = async () => ({ status: 403, body: '<html>Blocked</html>' })
+      const error = await errorOf(distant.set('k', bytes('1')))
+      expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', retryable: true })
+      expect(error.message).toContain('does not speak the protocol')
+    })
+
+    test('a time limit of the request handler is CACHE_TIMEOUT, and a write may have been applied', async () => {
+      const proxy = await proxied()
+      const { clientOptions, ...place } = local(proxy.url)
+      const distant = open({ ...place, clientOptions: { ...clientOptions, requestHandler: { socketTimeout: 300 } } })
+      await distant.open()
+      proxy.rewrite = async (_action, request, forward) => {
+        const reply = await forward(request)
+        await new Promise(resolve => setTimeout(resolve, 600))
+        return reply
+      }
+      const error = await errorOf(distant.set('k', bytes('1')))
+      expect(error).toMatchObject({ code: 'CACHE_TIMEOUT', outcome: 'unknown', retryable: true })
+      expect(text(await backend.get('k'))).toBe('1')
+    })
+
     test('a missing table, without provision, is told and not created', async () => {
       const lost = open({ ...local(server.url), table: 'nowhere', provision: false })
       for (const call of [() => lost.open(), () => lost.get('k'), () => lost.set('k', bytes('1'))]) {

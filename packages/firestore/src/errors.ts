@@ -1,10 +1,11 @@
-import type { CacheErrorFields } from '@cachekit/core'
+import { type CacheErrorFields, type DriverError, isDriverError, withoutDetails } from '@cachekit/core'
 
 type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcome'>
 
 /** The status codes of gRPC (https://grpc.io/docs/guides/status-codes/) that this package tells apart. */
 export const Status = {
   CANCELLED: 1,
+  UNKNOWN: 2,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,
   NOT_FOUND: 5,
@@ -13,6 +14,7 @@ export const Status = {
   RESOURCE_EXHAUSTED: 8,
   FAILED_PRECONDITION: 9,
   ABORTED: 10,
+  UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
   UNAUTHENTICATED: 16,
@@ -27,6 +29,7 @@ export const HIDDEN = 100
 /** What a status means. Where there is no outcome, a write may have been applied. */
 const MEANINGS: Readonly<Record<number, Meaning>> = {
   [Status.CANCELLED]: { code: 'CACHE_UNAVAILABLE', message: 'the connection to Firestore was given up' },
+  [Status.UNKNOWN]: { code: 'CACHE_UNAVAILABLE', message: 'Firestore, or something before it, failed' },
   [Status.INVALID_ARGUMENT]: {
     code: 'CACHE_BACKEND_FAILED',
     message: 'Firestore refused the request as invalid; the error of the driver is the cause',
@@ -60,6 +63,11 @@ const MEANINGS: Readonly<Record<number, Meaning>> = {
     message: 'too many writers wanted the same documents of Firestore at once',
     outcome: 'not-applied',
   },
+  [Status.UNIMPLEMENTED]: {
+    code: 'CACHE_BACKEND_FAILED',
+    message: 'what answers is no Firestore: check host in clientOptions, and FIRESTORE_EMULATOR_HOST',
+    outcome: 'not-applied',
+  },
   [Status.INTERNAL]: { code: 'CACHE_UNAVAILABLE', message: 'Firestore, or the connection to it, failed' },
   [Status.UNAVAILABLE]: { code: 'CACHE_UNAVAILABLE', message: 'Firestore cannot be reached' },
   [Status.UNAUTHENTICATED]: {
@@ -75,26 +83,19 @@ const NOT_SENT = /No connection established|Name resolution failed|Failed to con
 /** What the authentication library says when no project belongs to the credentials. */
 const NO_PROJECT = /Unable to detect a Project Id/
 
-interface VendorError {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string | undefined
-  readonly code?: unknown
-}
-
 /** What an error of the driver means. Its `cause` is a copy that is safe to print. */
 export function toErrorFields(error: unknown): CacheErrorFields | undefined {
-  if (!isVendorError(error)) return undefined
-  return { ...meaningOf(error), cause: withoutDetails(error) }
+  if (!isDriverError(error)) return undefined
+  return { ...meaningOf(error), cause: safeCopy(error) }
 }
 
 /** The status in an error of the driver; `undefined` if it is not from gRPC. */
 export function statusOf(error: unknown): number | undefined {
-  if (!isVendorError(error) || typeof error.code !== 'number') return undefined
+  if (!isDriverError(error) || typeof error.code !== 'number') return undefined
   return error.code % HIDDEN
 }
 
-function meaningOf(error: VendorError): Meaning {
+function meaningOf(error: DriverError): Meaning {
   const status = statusOf(error)
   if (status === undefined) {
     if (NO_PROJECT.test(error.message)) {
@@ -116,22 +117,12 @@ function meaningOf(error: VendorError): Meaning {
 }
 
 /** Errors of the authentication library carry whole requests, with the tokens in them. */
-export function withoutDetails(error: VendorError): Error {
+export function safeCopy(error: DriverError): Error {
   const message = error.message.replace(/^1(\d\d) undefined/, (_, code) => `${Number(code)} ${nameOf(Number(code))}`)
-  const copy = new Error(message)
-  const frames = /\n {4}at .*$/s.exec(error.stack ?? '')?.[0]
-  Object.defineProperties(copy, {
-    name: { value: error.name, configurable: true, writable: true },
-    stack: { value: `${error.name}: ${message}${frames ?? ''}`, configurable: true, writable: true },
-  })
-  const code = statusOf(error) ?? error.code
-  return code === undefined ? copy : Object.assign(copy, { code })
+  const { name, stack, code } = error
+  return withoutDetails({ name, message, stack, code: statusOf(error) ?? code })
 }
 
 function nameOf(status: number): string {
-  return Object.entries(Status).find(([, code]) => code === status)?.[0] ?? 'UNKNOWN'
-}
-
-function isVendorError(error: unknown): error is VendorError {
-  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
+  return Object.entries(Status).find(([, code]) => code === status)?.[0] ?? 'STATUS'
 }

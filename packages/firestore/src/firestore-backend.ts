@@ -12,7 +12,8 @@ import {
   type StoredEntry,
 } from '@cachekit/core'
 import type { Document, FirestoreClient, Snapshot, Transaction } from './client.ts'
-import { type ConnectionOptions, FirestoreConnection } from './connection.ts'
+import { FirestoreConnection } from './connection.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { Status, statusOf, toErrorFields } from './errors.ts'
 import { Increments } from './increments.ts'
 import {
@@ -97,7 +98,7 @@ export class FirestoreBackend extends BaseBackend {
 
   protected override async _has(id: string): Promise<boolean> {
     const [snapshot] = await this.#read([id], ['expiresAt'])
-    return snapshot?.exists === true && this.#isLive(snapshot)
+    return snapshot?.exists === true && this.isLive({ expiresAt: deadlineOf(snapshot) })
   }
 
   /** A document that is not ours is a miss here, and fails no batch. */
@@ -122,12 +123,10 @@ export class FirestoreBackend extends BaseBackend {
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    const byId = new Map(entries)
-    const size = (id: string): number => messageBytes(id, byId.get(id) as NewEntry)
-    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, batch =>
-      this.#write(batch, (transaction, document, id) =>
-        transaction.set(document, toFields(id, byId.get(id) as NewEntry)),
-      ),
+    await this.inBatches(entries, { ...BATCH, size: messageBytes }, progress, batch =>
+      this.#connection.commit((transaction, client) => {
+        for (const [id, entry] of batch) transaction.set(this.#document(client, id), toFields(id, entry))
+      }),
     )
   }
 
@@ -188,7 +187,8 @@ export class FirestoreBackend extends BaseBackend {
 
   protected override async *_keys(prefix: string, progress: Progress): AsyncGenerator<string> {
     for await (const page of this.#pages(prefix, ['id', 'longId', 'expiresAt'], progress)) {
-      for (const snapshot of page) if (unlessCorrupt(() => this.#isLive(snapshot))) yield idOf(snapshot)
+      for (const snapshot of page)
+        if (unlessCorrupt(() => this.isLive({ expiresAt: deadlineOf(snapshot) }))) yield idOf(snapshot)
     }
   }
 
@@ -213,15 +213,7 @@ export class FirestoreBackend extends BaseBackend {
 
   async #readCounter(id: string): Promise<{ live: StoredEntry | undefined; stored: StoredEntry | undefined }> {
     const stored = await this._get(id)
-    return { live: this.#isOver(stored?.expiresAt) ? undefined : stored, stored }
-  }
-
-  #isLive(snapshot: Snapshot): boolean {
-    return !this.#isOver(deadlineOf(snapshot))
-  }
-
-  #isOver(expiresAt: number | undefined): boolean {
-    return expiresAt !== undefined && expiresAt <= this.now()
+    return { live: this.isLive(stored) ? stored : undefined, stored }
   }
 
   /** The documents of these entries, in their order, with all fields or only some. */

@@ -1,7 +1,7 @@
 import { CacheError } from '@cachekit/core'
 import { Firestore, type Settings } from '@google-cloud/firestore'
 import { GoogleAuth, type GoogleAuthOptions } from 'google-auth-library'
-import { HIDDEN, Status, withoutDetails } from './errors.ts'
+import { HIDDEN, Status, safeCopy } from './errors.ts'
 
 /** https://developers.google.com/identity/protocols/oauth2/scopes#firestore */
 const SCOPES = ['https://www.googleapis.com/auth/cloud-platform', 'https://www.googleapis.com/auth/datastore']
@@ -79,7 +79,7 @@ export class OwnClient {
           'there are no usable credentials for Firestore: give the machine an account, or name a key file in ' +
           'GOOGLE_APPLICATION_CREDENTIALS',
         outcome: 'not-applied',
-        cause: withoutDetails(error as Error),
+        cause: safeCopy(error as Error),
       })
     }
   }

@@ -59,8 +59,8 @@ export function toFields(id: string, { value, expiresAt }: NewEntry): Fields {
 }
 
 /** About how many bytes a request has for this entry, rather too many. */
-export function messageBytes(id: string, { value }: NewEntry): number {
-  return value.byteLength + 2 * Buffer.byteLength(id) + 512
+export function messageBytes(id: string, entry?: NewEntry): number {
+  return (entry?.value.byteLength ?? 0) + 2 * Buffer.byteLength(id) + 512
 }
 
 /** What changes when the entry of a document is replaced. */

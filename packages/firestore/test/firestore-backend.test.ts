@@ -8,6 +8,7 @@ import { type CacheBackend, CacheError } from '@cachekit/core'
 import { describeService, FaultProxy, runScript, startServer } from '@cachekit/testing'
 import { type CollectionReference, type DocumentReference, Firestore } from '@google-cloud/firestore'
 import { FirestoreBackend, type FirestoreBackendOptions } from '../src/index.ts'
+import { startRefusingProxy } from './fixtures/refusing-proxy.ts'
 
 // Or else the driver looks for a server of Google Cloud's own machines.
 process.env.METADATA_SERVER_DETECTION = 'none'
@@ -395,6 +396,46 @@ describeService('firestore', server => {
       }
       expect(await errorOf(intruder.set('k', bytes('1')))).toMatchObject({ outcome: 'not-applied' })
     }, 60_000)
+
+    // Of these the emulator gives few.
+    test.each<[string, number, string, boolean, string]>([
+      ['CANCELLED', 1, 'CACHE_UNAVAILABLE', true, 'unknown'],
+      ['UNKNOWN', 2, 'CACHE_UNAVAILABLE', true, 'unknown'],
+      ['INVALID_ARGUMENT', 3, 'CACHE_BACKEND_FAILED', false, 'not-applied'],
+      ['DEADLINE_EXCEEDED', 4, 'CACHE_TIMEOUT', true, 'unknown'],
+      ['NOT_FOUND', 5, 'CACHE_BACKEND_FAILED', false, 'not-applied'],
+      ['PERMISSION_DENIED', 7, 'CACHE_BACKEND_FAILED', false, 'not-applied'],
+      ['RESOURCE_EXHAUSTED', 8, 'CACHE_UNAVAILABLE', true, 'not-applied'],
+      ['FAILED_PRECONDITION', 9, 'CACHE_BACKEND_FAILED', false, 'not-applied'],
+      ['UNIMPLEMENTED', 12, 'CACHE_BACKEND_FAILED', false, 'not-applied'],
+      ['INTERNAL', 13, 'CACHE_UNAVAILABLE', true, 'unknown'],
+      ['UNAVAILABLE', 14, 'CACHE_UNAVAILABLE', true, 'unknown'],
+      ['UNAUTHENTICATED', 16, 'CACHE_BACKEND_FAILED', false, 'not-applied'],
+    ])('%s is sent once and told', async (name, status, code, retryable, outcome) => {
+      const proxy = await startRefusingProxy(settings.host)
+      opened.push(proxy)
+      const { projectId } = settings
+      const distant = open({ projectId, clientOptions: { host: proxy.host, ssl: false } })
+      await distant.set('k', bytes('1'))
+      proxy.status = status
+      for (const call of [
+        () => distant.set('k', bytes('the-secret-value')),
+        () => distant.setMany([['k', bytes('the-secret-value')]]),
+        () => distant.deleteMany(['k']),
+      ]) {
+        proxy.refused = 0
+        const error = await errorOf(call())
+        expect(error).toMatchObject({ code, retryable, outcome })
+        expect(error.message).not.toContain('the error of its driver')
+        expect(printed(error)).toContain(name)
+        expect(printed(error)).not.toContain('the-secret-value')
+        expect(proxy.refused).toBe(1)
+      }
+      expect(await errorOf(distant.get('k'))).toMatchObject({ code, retryable })
+      expect(await errorOf(distant.increment('k'))).toMatchObject({ code, retryable })
+      proxy.status = undefined
+      expect(text(await distant.get('k'))).toBe('1')
+    })
   })
 
   test('without credentials every call says so, and the process lives on', async () => {

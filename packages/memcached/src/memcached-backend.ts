@@ -136,38 +136,34 @@ export class MemcachedBackend extends BaseBackend {
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    const byId = new Map(entries)
-    const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
-    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, (batch, failed) =>
-      this.#together(batch, failed, async (server, prefix, places) => {
-        const records = new Map<Place, Buffer>()
+    await this.inBatches(entries, BATCH, progress, (batch, failed) => {
+      const byId = new Map(batch)
+      return this.#together([...byId.keys()], failed, async (server, prefix, places) => {
+        const sets: { readonly place: Place; readonly entry: NewEntry; readonly record: Buffer }[] = []
         for (const place of places) {
-          await this.#encode(server, byId.get(place.id) as NewEntry).then(
-            record => records.set(place, record),
+          const entry = byId.get(place.id) as NewEntry
+          await this.#encode(server, entry).then(
+            record => sets.push({ place, entry, record }),
             error => failed(place.id, error),
           )
         }
         const { replies } = await server.run(prefix, tag =>
-          Array.from(records, ([{ id, name }, record]) =>
-            store('set', entryKey(name, tag), this.#exptime(byId.get(id) as NewEntry), record),
-          ),
+          sets.map(({ place, entry, record }) => store('set', entryKey(place.name, tag), this.#exptime(entry), record)),
         )
-        for (const [index, { id }] of [...records.keys()].entries()) {
-          const error = replyError((replies[index] as Reply).line)
-          if (error !== undefined) failed(id, error)
-        }
-      }),
-    )
+        failRefused(
+          replies,
+          sets.map(({ place }) => place),
+          failed,
+        )
+      })
+    })
   }
 
   protected override async _deleteMany(ids: readonly string[], progress: Progress): Promise<void> {
     await this.inBatches(ids, BATCH, progress, (batch, failed) =>
       this.#together(batch, failed, async (server, prefix, places) => {
         const { replies } = await server.run(prefix, tag => places.map(({ name }) => remove(entryKey(name, tag))))
-        for (const [index, { id }] of places.entries()) {
-          const error = replyError((replies[index] as Reply).line)
-          if (error !== undefined) failed(id, error)
-        }
+        failRefused(replies, places, failed)
       }),
     )
   }
@@ -187,7 +183,7 @@ export class MemcachedBackend extends BaseBackend {
       const found = toFound(place, generation, before)
       if (found !== undefined) {
         const present = decode(found)
-        if (this.#isLive(present)) return false
+        if (this.isLive(present)) return false
         if (await this._swap(id, present, entry)) return true
       }
       progress()
@@ -217,7 +213,7 @@ export class MemcachedBackend extends BaseBackend {
       const found = await this.#read(place)
       if (found === undefined) return false
       const entry = decodeOrMiss(found.record)
-      if (await this.#replace(found, undefined)) return entry === undefined || this.#isLive(entry)
+      if (await this.#replace(found, undefined)) return entry === undefined || this.isLive(entry)
       progress()
     }
   }
@@ -304,10 +300,6 @@ export class MemcachedBackend extends BaseBackend {
   #exptime({ ttl, expiresAt }: NewEntry): number {
     return toExptime(ttl ?? (expiresAt && expiresAt - this.now()))
   }
-
-  #isLive({ expiresAt }: StoredEntry): boolean {
-    return expiresAt === undefined || expiresAt > this.now()
-  }
 }
 
 function toFound(place: Place, generation: Generation, reply: Reply): Found | undefined {
@@ -327,6 +319,14 @@ function decodeOrMiss(record: Buffer): StoredEntry | undefined {
   } catch (error) {
     if (isCacheError(error, 'CACHE_CORRUPT_ENTRY')) return undefined
     throw error
+  }
+}
+
+/** Tells of the commands of a batch, one for each place, that the server refused. */
+function failRefused(replies: readonly Reply[], places: readonly Place[], failed: Failed): void {
+  for (const [index, { id }] of places.entries()) {
+    const error = replyError((replies[index] as Reply).line)
+    if (error !== undefined) failed(id, error)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { CacheErrorFields } from '@cachekit/core'
+import { type CacheErrorFields, type DriverError, isDriverError, withoutDetails } from '@cachekit/core'
 
 type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcome'>
 
@@ -88,23 +88,20 @@ const SERVER_ERRORS: Readonly<Record<number, Meaning>> = {
   166: refused('there is a view, not a collection, of this name: use another collection'),
 }
 
-interface VendorError {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string | undefined
-  readonly code?: unknown
-  readonly codeName?: unknown
-}
+/** The driver's names for a write that was not acknowledged as asked. Refused documents of a batch come one by one. */
+const WRITE_CONCERN = /^Mongo(?:WriteConcern|BulkWrite)Error$/
 
 /** What an error of the driver means. Its `cause` is a copy that is safe to print. */
 export function toErrorFields(error: unknown): CacheErrorFields | undefined {
-  if (!isVendorError(error)) return undefined
-  return { ...meaningOf(error), cause: withoutCommand(error) }
+  if (!isDriverError(error)) return undefined
+  return { ...meaningOf(error), cause: withoutDetails(error, textOf(error)) }
 }
 
-function meaningOf(error: VendorError): Meaning {
+function meaningOf(error: DriverError): Meaning {
   if (typeof error.code === 'number') {
     const known = SERVER_ERRORS[error.code]
+    // The write itself was done, whatever kept the others from having it.
+    if (WRITE_CONCERN.test(error.name)) return known?.outcome === 'unknown' ? known : NO_MAJORITY
     return { outcome: 'not-applied', ...(known ?? refused(`MongoDB refused the call (${textOf(error)})`)) }
   }
   // The driver passes errors of a socket's writing side, and of DNS, on as they are: ECONNRESET, ENOTFOUND.
@@ -125,27 +122,13 @@ function refused(message: string): Meaning {
 }
 
 /** Messages of the server can quote the command, keys and values and all. */
-function textOf(error: VendorError): string {
+function textOf(error: DriverError): string {
   if (typeof error.code !== 'number') return error.message
-  return typeof error.codeName === 'string' ? error.codeName : `code ${error.code}`
-}
-
-function withoutCommand(error: VendorError): Error {
-  const message = textOf(error)
-  const copy = new Error(message)
-  const frames = /\n {4}at .*$/s.exec(error.stack ?? '')?.[0]
-  Object.defineProperties(copy, {
-    name: { value: error.name, configurable: true, writable: true },
-    stack: { value: `${error.name}: ${message}${frames ?? ''}`, configurable: true, writable: true },
-  })
-  return error.code === undefined ? copy : Object.assign(copy, { code: error.code })
-}
-
-function isVendorError(error: unknown): error is VendorError {
-  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
+  const { codeName } = error as { codeName?: unknown }
+  return typeof codeName === 'string' ? codeName : `code ${error.code}`
 }
 
 /** Whether another call inserted the document that this one wanted to insert. */
 export function isDuplicateKey(error: unknown): boolean {
-  return isVendorError(error) && error.code === DUPLICATE_KEY
+  return isDriverError(error) && error.code === DUPLICATE_KEY
 }

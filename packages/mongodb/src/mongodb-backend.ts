@@ -4,18 +4,22 @@ import {
   type BackendEntry,
   type BackendOptions,
   type BackendSupports,
-  BaseBackend,
   CacheError,
   type CacheErrorFields,
   type Deadline,
+  describeArgument,
+  invalidArgument,
+  NativeBackend,
   type NewEntry,
   type Progress,
   type StoredEntry,
+  toCounter,
 } from '@cachekit/core'
 import type { Document, Filter, FindCursor } from 'mongodb'
-import { type ConnectionOptions, type EntryDocument, MongoConnection, STRONG } from './connection.ts'
+import { MongoConnection, STRONG } from './connection.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { isDuplicateKey, toErrorFields } from './errors.ts'
-import { ensureIndexes } from './schema.ts'
+import { type EntryDocument, ensureIndexes } from './schema.ts'
 
 /** Options of {@link MongoDBBackend}. */
 export interface MongoDBBackendOptions extends BackendOptions, ConnectionOptions {
@@ -40,9 +44,6 @@ const SUPPORTS: BackendSupports = {
 /** How many documents, and about how many bytes of values, go into one command. */
 const BATCH = { keys: 1000, bytes: 4 * 1024 * 1024 }
 
-/** The counters that are stored as numbers: safe integers in their one way to be written. */
-const COUNTER = /^(?:0|-?[1-9]\d{0,15})$/
-
 /**
  * Whether the document has not expired, by the server's clock; one without a deadline is compared by the last day there is.
  * https://www.mongodb.com/docs/manual/reference/aggregation-variables/#mongodb-variable-variable.NOW
@@ -57,7 +58,7 @@ const EXISTS = { $and: [{ $ne: [{ $type: '$value' }, 'missing'] }, IS_LIVE] }
  * counter), `expiresAt` the deadline. MongoDB removes expired documents about once a minute; until then every command
  * leaves them out by the server's own clock.
  */
-export class MongoDBBackend extends BaseBackend {
+export class MongoDBBackend extends NativeBackend {
   readonly #connection: MongoConnection
   readonly #provision: boolean
 
@@ -66,10 +67,7 @@ export class MongoDBBackend extends BaseBackend {
     super('mongodb', SUPPORTS, options)
     const { provision = true } = options
     if (typeof provision !== 'boolean') {
-      throw new CacheError({
-        code: 'CACHE_INVALID_ARGUMENT',
-        message: `provision must be true or false, not a ${typeof provision}.`,
-      })
+      throw invalidArgument(`provision must be true or false, not ${describeArgument(provision)}.`)
     }
     this.#provision = provision
     this.#connection = new MongoConnection(options, this.timeout)
@@ -131,22 +129,20 @@ export class MongoDBBackend extends BaseBackend {
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    const byId = new Map(entries)
-    const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
-    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, async (batch, failed) => {
+    await this.inBatches(entries, BATCH, progress, async (batch, failed) => {
       for (let left = batch; left.length > 0; ) {
-        const errors = await this.#bulkSet(left, byId)
-        for (const error of errors) if (!isDuplicateKey(error)) failed(left[error.index] as string, error)
-        left = errors.filter(isDuplicateKey).map(({ index }) => left[index] as string)
+        const errors = (await this.#bulkSet(left)).map(error => ({ ...error, item: left[error.index] as Item }))
+        for (const error of errors) if (!isDuplicateKey(error)) failed(error.item[0], error)
+        left = errors.filter(isDuplicateKey).map(({ item }) => item)
         if (left.length > 0) progress(false)
       }
     })
   }
 
-  /** Sets these ids, all in one command; answers what failed, each with its index among the ids. */
-  async #bulkSet(ids: readonly string[], entries: ReadonlyMap<string, NewEntry>): Promise<readonly WriteError[]> {
-    const updates = ids.map(id => ({
-      updateOne: { filter: { _id: id }, update: replaceWith(entries.get(id) as NewEntry), upsert: true },
+  /** Sets these entries, all in one command; answers what failed, each with its index among them. */
+  async #bulkSet(entries: readonly Item[]): Promise<readonly WriteError[]> {
+    const updates = entries.map(([id, entry]) => ({
+      updateOne: { filter: { _id: id }, update: replaceWith(entry), upsert: true },
     }))
     try {
       await this.#collection.bulkWrite(updates, { ordered: false })
@@ -194,16 +190,6 @@ export class MongoDBBackend extends BaseBackend {
   protected override async _compareAndDelete(id: string, expected: Uint8Array): Promise<boolean> {
     const { deletedCount } = await this.#collection.deleteOne(equalTo(id, expected))
     return deletedCount === 1
-  }
-
-  /** Only completes the contract: all operations have a command of their own, so none of them needs it. */
-  protected override async _swap(
-    id: string,
-    expected: StoredEntry | undefined,
-    next: NewEntry | undefined,
-  ): Promise<boolean> {
-    if (next === undefined) return expected === undefined || this._compareAndDelete(id, expected.value)
-    return expected === undefined ? this._add(id, next) : this._compareAndSet(id, expected.value, next, () => {})
   }
 
   protected override async _increment(id: string, by: number, { ttl }: Deadline, progress: Progress): Promise<number> {
@@ -299,6 +285,8 @@ export class MongoDBBackend extends BaseBackend {
   }
 }
 
+type Item = readonly [id: string, entry: NewEntry]
+
 interface WriteError {
   readonly index: number
   readonly code: number
@@ -343,11 +331,9 @@ function equalTo(id: string, value: Uint8Array): Filter<EntryDocument> {
 
 /** Bytes as they are stored: those that spell a safe integer as that number, on which `increment` can go on. */
 function toValue(bytes: Uint8Array): Uint8Array | number {
-  if (bytes.byteLength <= 17) {
-    const text = Buffer.from(bytes).toString('latin1')
-    if (COUNTER.test(text) && Number.isSafeInteger(Number(text))) return Number(text)
-  }
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return (
+    toCounter(bytes) ?? (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength))
+  )
 }
 
 function isOurs(value: unknown): value is Uint8Array | number {

@@ -1,7 +1,16 @@
 import { CacheError } from '@cachekit/core'
 import type { Collection } from 'mongodb'
-import type { EntryDocument } from './connection.ts'
 import { NAMESPACE_NOT_FOUND } from './errors.ts'
+
+/** A stored entry. */
+export interface EntryDocument {
+  readonly _id: string
+  /** The bytes, or the safe integer that they spell: that makes a counter. */
+  readonly value: Uint8Array | number
+  readonly expiresAt?: Date
+  /** Of a `compareAndSet` under way whose two values do not fit into one command. */
+  readonly mark?: string
+}
 
 const KEYS = { expiresAt: 1 } as const
 const OPTIONS = { expireAfterSeconds: 0 } as const

@@ -359,6 +359,8 @@ describeService('mongodb', () => {
   describe('what the server refuses', () => {
     const secret = 'the-secret-value'
 
+    const admin = (url: string, command: object): Promise<unknown> => bare(url).db('admin').command(command)
+
     /** A rule of the collection's owner against some ids. */
     const refuseBad = (): Promise<unknown> =>
       mongo.db('cachekit').command({ collMod: 'cachekit', validator: { _id: { $not: /bad/ } } })
@@ -409,6 +411,38 @@ describeService('mongodb', () => {
       }
       expect(text(await misled.get('k'))).toBe('1')
     }, 60_000)
+
+    test.each([64, 100, 11601])(
+      'by a write concern that failed (%p) may have been applied all the same',
+      async code => {
+        const own = await startServer('mongodb', { args: ['--setParameter', 'enableTestCommands=1'] })
+        opened.push(own)
+        const misled = open({ url: own.url, timeout: 20_000 })
+        await misled.set('bad', bytes('1'))
+        const database = bare(own.url).db('cachekit')
+        const documents = database.collection<{ _id: string; value: unknown }>('cachekit')
+        await database.command({ collMod: 'cachekit', validator: { _id: { $not: /bad-/ } } })
+        const data = {
+          failCommands: ['update', 'findAndModify', 'delete'],
+          writeConcernError: { code, errmsg: secret },
+        }
+        for (const [write, applied] of [
+          [() => misled.set('bad', bytes('2')), { _id: 'cachekit:bad', value: 2 }],
+          [() => misled.increment('bad'), { _id: 'cachekit:bad', value: 3 }],
+          [() => misled.setMany([['bad', bytes('4')]]), { _id: 'cachekit:bad', value: 4 }],
+          // One of these is refused, and the other not certain.
+          [() => misled.setMany(['bad-1', 'bad'].map(key => [key, bytes('5')])), { _id: 'cachekit:bad', value: 5 }],
+          [() => misled.deleteMany(['bad']), undefined],
+        ] as const) {
+          await admin(own.url, { configureFailPoint: 'failCommand', mode: { times: 1 }, data })
+          const error = await errorOf(write())
+          expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', outcome: 'unknown', retryable: true })
+          expect(printed(error)).not.toContain(secret)
+          expect(await documents.findOne({ _id: 'cachekit:bad' })).toEqual(applied ?? null)
+        }
+      },
+      60_000,
+    )
 
     test('because it does not reach a majority is CACHE_UNAVAILABLE or CACHE_TIMEOUT, and may have been applied', async () => {
       const own = await startServer('mongodb')

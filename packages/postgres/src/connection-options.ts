@@ -1,49 +1,13 @@
 import { Socket } from 'node:net'
 import { invalidArgument } from '@cachekit/core'
 import { Client, type ClientConfig, Pool, type PoolConfig } from 'pg'
+import type { PostgresPool } from './client.ts'
 
 /** Twenty processes fit the 100 connections that PostgreSQL has by default. One connection does some 10,000 calls a second. */
 const MAX_CONNECTIONS = 4
 
-/** What CacheKit uses of a connection of a `Pool` of pg. */
-export interface PostgresPoolClient {
-  query(config: QueryConfig, callback: (error: Error | null, result: QueryResult) => void): unknown
-  on(event: 'error', listener: (error: Error) => void): unknown
-  off(event: 'error', listener: (error: Error) => void): unknown
-  end(): Promise<void>
-}
-
-/** What CacheKit uses of a `Pool` of pg. */
-export interface PostgresPool {
-  connect(
-    callback: (
-      error: Error | undefined,
-      client: PostgresPoolClient | undefined,
-      release: (destroy?: boolean) => void,
-    ) => void,
-  ): void
-  on(event: 'error', listener: (error: Error) => void): unknown
-  off(event: 'error', listener: (error: Error) => void): unknown
-}
-
-/** A statement as pg takes it. */
-export interface QueryConfig {
-  readonly name?: string
-  readonly text: string
-  readonly values?: unknown[]
-  readonly rowMode: 'array'
-  readonly types: { getTypeParser(): (text: string) => string }
-  /** Milliseconds. */
-  readonly query_timeout: number
-}
-
-export interface QueryResult {
-  readonly rows: (string | null)[][]
-  readonly rowCount: number | null
-}
-
 /** How to reach PostgreSQL: a pool, or what makes one. */
-export interface PostgresConnectionOptions {
+export interface ConnectionOptions {
   /** A `Pool` of pg of yours. It is never ended; it gets an `error` listener, which `close()` removes. */
   readonly client?: PostgresPool | undefined
   /** `postgres://user:password@host:port/database`. Default: the driver's `PGHOST`, `PGUSER`, `PGPASSWORD` and so on. */
@@ -66,7 +30,7 @@ export interface OwnPool {
  * @throws `CACHE_INVALID_ARGUMENT` for options that do not fit.
  */
 export function createPool(
-  { url, clientOptions = {} }: PostgresConnectionOptions,
+  { url, clientOptions = {} }: ConnectionOptions,
   timeout: number,
   statementTimeout: number | undefined,
 ): OwnPool {
@@ -109,7 +73,7 @@ class GuardedSocket extends Socket {
 }
 
 /** @throws `CACHE_INVALID_ARGUMENT` unless `client` alone is given, and is a pool. */
-export function passedPool({ client, url, clientOptions }: PostgresConnectionOptions): PostgresPool {
+export function passedPool({ client, url, clientOptions }: ConnectionOptions): PostgresPool {
   if (url !== undefined || clientOptions !== undefined) {
     throw invalidArgument('Pass client alone, without url and clientOptions: it is already configured.')
   }

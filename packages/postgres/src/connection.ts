@@ -1,15 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@cachekit/core'
-import {
-  createPool,
-  type OwnPool,
-  type PostgresConnectionOptions,
-  type PostgresPool,
-  type PostgresPoolClient,
-  passedPool,
-  type QueryConfig,
-  type QueryResult,
-} from './connection-options.ts'
+import type { PostgresPool, PostgresPoolClient, QueryConfig, QueryResult } from './client.ts'
+import { type ConnectionOptions, createPool, type OwnPool, passedPool } from './connection-options.ts'
 import { hasNoRoom, isUndone, NotSentError } from './errors.ts'
 import type { Statement } from './statements.ts'
 
@@ -43,7 +35,7 @@ export class PostgresConnection {
    * @param prepared Whether sessions are our own: PgBouncer takes no settings for a session.
    * @throws `CACHE_INVALID_ARGUMENT` for options that do not fit. Does no I/O.
    */
-  constructor(options: PostgresConnectionOptions, timeout: number, prepared: boolean) {
+  constructor(options: ConnectionOptions, timeout: number, prepared: boolean) {
     this.#timeout = timeout
     this.#own = options.client === undefined ? createPool(options, timeout, prepared ? timeout : undefined) : undefined
     this.#pool = this.#own?.pool ?? passedPool(options)

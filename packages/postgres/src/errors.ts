@@ -1,4 +1,4 @@
-import type { CacheErrorFields } from '@cachekit/core'
+import { type CacheErrorFields, type DriverError, isDriverError, withoutDetails } from '@cachekit/core'
 
 type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcome'>
 
@@ -77,11 +77,7 @@ const STATES: Readonly<Record<string, Meaning>> = {
 const LOST = /^Connection terminated|^timeout e|^Client (was closed|has encountered)|^Client network socket/
 const LOST_CODES = /^(ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ENOENT|EADDRNOTAVAIL)/
 
-interface VendorError {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string | undefined
-  readonly code?: unknown
+interface PostgresError extends DriverError {
   readonly severity?: unknown
 }
 
@@ -94,17 +90,17 @@ export class NotSentError extends Error {
 
 /** Whether PostgreSQL has undone a statement for the sake of another one, so that it may simply run again. */
 export function isUndone(error: unknown): boolean {
-  return isVendorError(error) && (error.code === '40001' || error.code === '40P01')
+  return isDriverError(error) && (error.code === '40001' || error.code === '40P01')
 }
 
 /** Whether the server refused a connection because it has as many as it may have. */
 export function hasNoRoom(error: unknown): boolean {
-  return error instanceof NotSentError && isVendorError(error.cause) && error.cause.code === '53300'
+  return error instanceof NotSentError && isDriverError(error.cause) && error.cause.code === '53300'
 }
 
 /** Whether the table is not there (any more). */
 export function isMissingTable(error: unknown): boolean {
-  return isVendorError(error) && error.code === '42P01'
+  return isDriverError(error) && error.code === '42P01'
 }
 
 /** What an error of pg means. Its `cause` is a copy that is safe to print. */
@@ -113,10 +109,10 @@ export function toErrorFields(error: unknown): CacheErrorFields | undefined {
     const fields = toErrorFields(error.cause)
     return fields && { ...fields, outcome: 'not-applied' }
   }
-  return isVendorError(error) ? { ...meaningOf(error), cause: withoutValues(error) } : undefined
+  return isDriverError(error) ? { ...meaningOf(error), cause: withoutValues(error) } : undefined
 }
 
-function meaningOf(error: VendorError): Meaning {
+function meaningOf(error: PostgresError): Meaning {
   const code = String(error.code ?? '')
   if (error.severity !== undefined && /^[0-9A-Z]{5}$/.test(code))
     return { outcome: 'not-applied', ...meaningOfState(error, code) }
@@ -141,22 +137,14 @@ function meaningOf(error: VendorError): Meaning {
   return { code: FAILED }
 }
 
-function meaningOfState(error: VendorError, state: string): Meaning {
+function meaningOfState(error: PostgresError, state: string): Meaning {
   if (state === '08P01' && error.message.includes('startup parameter'))
     return { code: FAILED, message: BOUNCER, outcome: 'not-applied' }
   return STATES[state] ?? STATES[state.slice(0, 2)] ?? { code: FAILED, message: `PostgreSQL refused: ${error.message}` }
 }
 
 /** PostgreSQL puts whole rows into the detail of some errors, and statements into their context. */
-function withoutValues({ name, message, stack, code, severity }: VendorError): Error {
-  const copy = new Error(message || String(code))
-  Object.defineProperties(copy, {
-    name: { value: name, configurable: true, writable: true },
-    stack: { value: stack, configurable: true, writable: true },
-  })
-  return Object.assign(copy, code !== undefined && { code }, severity !== undefined && { severity })
-}
-
-function isVendorError(error: unknown): error is VendorError {
-  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
+function withoutValues(error: PostgresError): Error {
+  const copy = withoutDetails(error, error.message || String(error.code))
+  return error.severity === undefined ? copy : Object.assign(copy, { severity: error.severity })
 }

@@ -1,3 +1,3 @@
-export type { PostgresConnectionOptions, PostgresPool, PostgresPoolClient } from './connection-options.ts'
+export type { PostgresPool, PostgresPoolClient } from './client.ts'
 export { PostgresBackend, type PostgresBackendOptions } from './postgres-backend.ts'
 export type { SweepOptions } from './sweep.ts'

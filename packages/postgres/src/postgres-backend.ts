@@ -3,26 +3,27 @@ import {
   type BackendEntry,
   type BackendOptions,
   type BackendSupports,
-  BaseBackend,
   type CacheErrorFields,
   type Deadline,
   describeArgument,
   fitId,
   invalidArgument,
+  NativeBackend,
   type NewEntry,
   type Progress,
   type StoredEntry,
 } from '@cachekit/core'
 import { byteaArray } from './bytea-array.ts'
+import type { QueryResult } from './client.ts'
 import { PostgresConnection } from './connection.ts'
-import type { PostgresConnectionOptions, QueryResult } from './connection-options.ts'
+import type { ConnectionOptions } from './connection-options.ts'
 import { isMissingTable, toErrorFields } from './errors.ts'
 import { createTable, quoteIdentifier } from './schema.ts'
 import { type Operation, type Statement, statements } from './statements.ts'
 import { Sweep, type SweepOptions } from './sweep.ts'
 
 /** Options of {@link PostgresBackend}. Without `client` and `url` it connects as the driver's `PG*` variables say. */
-export interface PostgresBackendOptions extends BackendOptions, PostgresConnectionOptions {
+export interface PostgresBackendOptions extends BackendOptions, ConnectionOptions {
   /** The schema of the table. Default: `'public'`. */
   readonly schema?: string | undefined
   /** The table. Default: `'cachekit'`. */
@@ -60,7 +61,7 @@ const PAGE = 1000
 /**
  * Entries in one table of PostgreSQL. An entry is a row, with the exact deadline in a column; the server's clock decides.
  */
-export class PostgresBackend extends BaseBackend {
+export class PostgresBackend extends NativeBackend {
   readonly #connection: PostgresConnection
   readonly #statements: Readonly<Record<Operation, Statement>>
   /** Quoted, with its schema. */
@@ -159,10 +160,8 @@ export class PostgresBackend extends BaseBackend {
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    const byId = new Map(entries)
-    const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
-    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, async batch => {
-      const rows = batch.map(id => newRow(id, byId.get(id) as NewEntry))
+    await this.inBatches(entries, BATCH, progress, async batch => {
+      const rows = batch.map(([id, entry]) => newRow(id, entry))
       await this.#run('setMany', [
         byteaArray(rows.map(([key]) => key)),
         byteaArray(rows.map(([, original]) => original)),
@@ -182,16 +181,6 @@ export class PostgresBackend extends BaseBackend {
 
   protected override async _compareAndDelete(id: string, expected: Uint8Array): Promise<boolean> {
     return (await this.#run('compareAndDelete', [toKey(id), expected])).rowCount === 1
-  }
-
-  /** Only completes the contract: all operations have a statement of their own, so none of them needs it. */
-  protected override async _swap(
-    id: string,
-    expected: StoredEntry | undefined,
-    next: NewEntry | undefined,
-  ): Promise<boolean> {
-    if (next === undefined) return expected === undefined || this._compareAndDelete(id, expected.value)
-    return expected === undefined ? this._add(id, next) : this._compareAndSet(id, expected.value, next)
   }
 
   protected override async _increment(id: string, by: number, { ttl }: Deadline, progress: Progress): Promise<number> {

@@ -1,4 +1,4 @@
-import { CacheError } from '@cachekit/core'
+import { invalidArgument } from '@cachekit/core'
 import { Cluster, type ClusterOptions, Redis, type RedisOptions } from 'ioredis'
 import type { RedisClient } from './client.ts'
 
@@ -35,8 +35,9 @@ export interface ConnectionOptions {
  */
 export function clientFactory(options: ConnectionOptions, patience: number): () => Redis | Cluster {
   const { url, cluster, clientOptions = {} } = options
-  if (url !== undefined && cluster !== undefined) throw invalid('Pass url or cluster, not both.')
-  if (typeof clientOptions !== 'object' || clientOptions === null) throw invalid('clientOptions must be an object.')
+  if (url !== undefined && cluster !== undefined) throw invalidArgument('Pass url or cluster, not both.')
+  if (typeof clientOptions !== 'object' || clientOptions === null)
+    throw invalidArgument('clientOptions must be an object.')
   const nodeOptions = {
     connectTimeout: patience,
     // A connection that is to end ends now: a frozen server would never answer the FIN.
@@ -87,7 +88,7 @@ function clusterFactory(
   clientOptions: ClusterOptions,
   patience: number,
 ): () => Cluster {
-  if (!Array.isArray(cluster) || cluster.length === 0) throw invalid('cluster must be an array of URLs.')
+  if (!Array.isArray(cluster) || cluster.length === 0) throw invalidArgument('cluster must be an array of URLs.')
   const urls = cluster.map(url => parseUrl('cluster', url))
   const [first] = urls as [URL]
   const nodes = urls.map(({ hostname, port }) => ({
@@ -117,10 +118,10 @@ function clusterFactory(
 /** @throws `CACHE_INVALID_ARGUMENT` unless `client` alone is given and does what the contract needs. */
 export function passedClient({ client, url, cluster, clientOptions }: ConnectionOptions): RedisClient {
   if (url !== undefined || cluster !== undefined || clientOptions !== undefined) {
-    throw invalid('Pass client alone, without url, cluster and clientOptions: it is already configured.')
+    throw invalidArgument('Pass client alone, without url, cluster and clientOptions: it is already configured.')
   }
   if (typeof client !== 'object' || typeof client?.getBuffer !== 'function') {
-    throw invalid('client must be a Redis or Cluster of ioredis, version 5 or 6.')
+    throw invalidArgument('client must be a Redis or Cluster of ioredis, version 5 or 6.')
   }
   return checked(() => client)
 }
@@ -131,26 +132,26 @@ function checked<T extends Pick<RedisClient, 'options' | 'isCluster'>>(create: (
   try {
     client = create()
   } catch (error) {
-    throw invalid(`ioredis refuses these options: ${(error as Error).message}`)
+    throw invalidArgument(`ioredis refuses these options: ${(error as Error).message}`)
   }
   const options = client.options as VendorOptions
   const { redisOptions } = options
   if (options.keyPrefix || redisOptions?.keyPrefix) {
-    throw invalid('A client with a keyPrefix cannot scan for its keys: use the option namespace instead.')
+    throw invalidArgument('A client with a keyPrefix cannot scan for its keys: use the option namespace instead.')
   }
   if (
     options.readOnly ||
     options.role === 'slave' ||
     (client.isCluster && (options.scaleReads ?? 'master') !== 'master')
   ) {
-    throw invalid('A client that reads from replicas would answer what was overwritten or deleted before.')
+    throw invalidArgument('A client that reads from replicas would answer what was overwritten or deleted before.')
   }
   const resends = client.isCluster
     ? (options.retryDelayOnFailover ?? 0) > 0 ||
       (options.clusterNodeRetryStrategy && redisOptions?.autoResendUnfulfilledCommands !== false)
     : options.autoResendUnfulfilledCommands
   if (resends) {
-    throw invalid(
+    throw invalidArgument(
       'This client sends commands again after a lost connection, as ioredis does by default: increments would be ' +
         'applied twice, and answers can be mixed up. Pass url and let CacheKit connect, or a client that does not: ' +
         (client.isCluster
@@ -164,15 +165,11 @@ function checked<T extends Pick<RedisClient, 'options' | 'isCluster'>>(create: (
 /** Never repeats the URL in a message: in one that does not parse, anything may be the password. */
 function parseUrl(option: string, url: unknown): URL {
   const form = 'redis://user:password@host:port/database (or rediss:// for TLS)'
-  if (typeof url !== 'string') throw invalid(`${option} must be like ${form}, not a ${typeof url}.`)
+  if (typeof url !== 'string') throw invalidArgument(`${option} must be like ${form}, not a ${typeof url}.`)
   const parsed = URL.canParse(url) ? new URL(url) : undefined
   const known = parsed?.protocol === 'redis:' || parsed?.protocol === 'rediss:'
   if (parsed === undefined || !known || !/^\/?\d*$/.test(parsed.pathname)) {
-    throw invalid(`${option} must be like ${form}.`)
+    throw invalidArgument(`${option} must be like ${form}.`)
   }
   return parsed
-}
-
-function invalid(message: string): CacheError {
-  return new CacheError({ code: 'CACHE_INVALID_ARGUMENT', message })
 }

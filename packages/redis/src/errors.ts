@@ -1,4 +1,4 @@
-import type { CacheErrorFields } from '@cachekit/core'
+import { type CacheErrorFields, type DriverError, isDriverError, withoutDetails } from '@cachekit/core'
 
 type Meaning = Pick<CacheErrorFields, 'code' | 'message' | 'retryable' | 'outcome'>
 
@@ -64,23 +64,20 @@ const NOT_SENT = /Stream isn't writeable|Cluster isn't ready|^None of startup no
 /** What ioredis says when a connection ended before the answer. */
 const LOST = /^Connection is closed|^Command aborted|max retries per request|^Cluster is|^Failed to refresh slots/
 
-interface VendorError {
-  readonly name: string
-  readonly message: string
-  readonly stack?: string | undefined
-  readonly code?: unknown
-  /** Of a Cluster that could not be reached: why its last node could not. */
+/** Of a Cluster that could not be reached: why its last node could not. */
+interface ClusterError extends DriverError {
   readonly lastNodeError?: unknown
 }
 
 /** What an error of ioredis means. Its `cause` is a copy that is safe to print. */
 export function toErrorFields(error: unknown): CacheErrorFields | undefined {
-  if (!isVendorError(error)) return undefined
-  const root = isVendorError(error.lastNodeError) ? error.lastNodeError : error
-  return { ...meaningOf(root), cause: withoutArguments(root) }
+  if (!isDriverError(error)) return undefined
+  const { lastNodeError } = error as ClusterError
+  const root = isDriverError(lastNodeError) ? lastNodeError : error
+  return { ...meaningOf(root), cause: withoutDetails(root, withoutEcho(root.message) || String(root.code)) }
 }
 
-function meaningOf(error: VendorError): Meaning {
+function meaningOf(error: DriverError): Meaning {
   if (error.name === 'ReplyError') return { outcome: 'not-applied', ...meaningOfReply(error.message) }
   // Why a redirection did not end, or no Sentinel knew a master, is at the end of the message.
   const last = /Last error: (?:ReplyError: )?(.*)$/s.exec(error.message)?.[1]
@@ -114,20 +111,4 @@ function knownReply(message: string): Meaning | undefined {
 /** Redis repeats the arguments of a command that it does not know. */
 function withoutEcho(message: string): string {
   return message.replace(/,? with args beginning with.*$/s, '')
-}
-
-/** ioredis hangs the command with all arguments on its errors: values, and for AUTH the password. */
-function withoutArguments(error: VendorError): Error {
-  const message = withoutEcho(error.message) || String(error.code)
-  const copy = new Error(message)
-  const frames = /\n {4}at .*$/s.exec(error.stack ?? '')?.[0]
-  Object.defineProperties(copy, {
-    name: { value: error.name, configurable: true, writable: true },
-    stack: { value: `${error.name}: ${message}${frames ?? ''}`, configurable: true, writable: true },
-  })
-  return error.code === undefined ? copy : Object.assign(copy, { code: error.code })
-}
-
-function isVendorError(error: unknown): error is VendorError {
-  return typeof error === 'object' && error !== null && 'message' in error && typeof error.message === 'string'
 }

@@ -2,11 +2,14 @@ import {
   type BackendEntry,
   type BackendOptions,
   type BackendSupports,
-  BaseBackend,
+  type BatchItem,
   CacheError,
   type CacheErrorFields,
+  counterOverflow,
   type Deadline,
+  NativeBackend,
   type NewEntry,
+  notACounter,
   type Progress,
   type StoredEntry,
 } from '@cachekit/core'
@@ -51,7 +54,7 @@ type Failed = (id: string, error: unknown) => void
  * Entries in Redis or Valkey: one server, Sentinels or a Cluster. An entry is a plain string under its physical id, with
  * Redis' own expiry, so `redis-cli` reads it.
  */
-export class RedisBackend extends BaseBackend {
+export class RedisBackend extends NativeBackend {
   readonly #connection: RedisConnection
 
   /** @throws `CACHE_INVALID_ARGUMENT` for an option that is not what it should be. Does no I/O. */
@@ -122,11 +125,9 @@ export class RedisBackend extends BaseBackend {
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    const byId = new Map(entries)
-    const size = (id: string): number => (byId.get(id) as NewEntry).value.byteLength
-    await this.inBatches([...byId.keys()], { ...BATCH, size }, progress, async (batch, failed) => {
+    await this.inBatches(entries, BATCH, progress, async (batch, failed) => {
       const { client } = this.#connection
-      await this.#each(batch, failed, id => set(client, id, byId.get(id) as NewEntry))
+      await this.#each(batch, failed, ([id, entry]) => set(client, id, entry))
     })
   }
 
@@ -146,26 +147,13 @@ export class RedisBackend extends BaseBackend {
     return Number(await this.#run(COMPARE_AND_DELETE, id, toBuffer(expected))) === 1
   }
 
-  /** Only completes the contract: all operations have a command or script of their own, so none of them needs it. */
-  protected override async _swap(
-    id: string,
-    expected: StoredEntry | undefined,
-    next: NewEntry | undefined,
-  ): Promise<boolean> {
-    if (next === undefined) return expected === undefined || this._compareAndDelete(id, expected.value)
-    return expected === undefined ? this._add(id, next) : this._compareAndSet(id, expected.value, next)
-  }
-
   protected override async _increment(id: string, by: number, { ttl }: Deadline): Promise<number> {
     const reply = await this.#run(INCREMENT, id, by, ttl ?? '')
     switch (String(reply)) {
       case NOT_A_COUNTER:
-        throw new CacheError({ code: 'CACHE_NOT_A_COUNTER', message: 'The stored value is not a decimal integer.' })
+        throw notACounter()
       case COUNTER_OVERFLOW:
-        throw new CacheError({
-          code: 'CACHE_COUNTER_OVERFLOW',
-          message: `The sum would be outside the safe integers (±${Number.MAX_SAFE_INTEGER}). The counter is unchanged.`,
-        })
+        throw counterOverflow()
       default:
         return Number(reply)
     }
@@ -224,13 +212,17 @@ export class RedisBackend extends BaseBackend {
     }
   }
 
-  /** Sends a command for each id, all at once; `undefined` for those that failed. */
-  #each<T>(ids: readonly string[], failed: Failed, send: (id: string) => Promise<T>): Promise<(T | undefined)[]> {
+  /** Sends a command for each item, all at once; `undefined` for those that failed. */
+  #each<T extends BatchItem, R>(
+    items: readonly T[],
+    failed: Failed,
+    send: (item: T) => Promise<R>,
+  ): Promise<(R | undefined)[]> {
     this.#connection.cork()
     return Promise.all(
-      ids.map(id =>
-        send(id).catch((error: unknown) => {
-          failed(id, error)
+      items.map(item =>
+        send(item).catch((error: unknown) => {
+          failed(typeof item === 'string' ? item : item[0], error)
           return undefined
         }),
       ),
