@@ -19,6 +19,15 @@ export type LiveRecord = Stored &
     answer(): Promise<unknown>
   }
 
+/** What lies in the local backend. */
+interface Kept extends LiveEntry {
+  readonly record: LiveRecord
+  /** When it ends, by a clock that is never set back: no value is served longer than `localTtl`. */
+  readonly until: number
+  readonly hashes: readonly number[]
+  readonly since: number
+}
+
 /**
  * Values of one namespace that lie in this process, in front of a store that others share. It only keeps what was fresh
  * when it was read, and serves it until it ends, or is invalidated; all that changes anything asks the store.
@@ -49,10 +58,10 @@ export class LocalTier {
   }
 
   find(key: string): LiveRecord | undefined {
-    const entry = this.#live.get(key)
-    if (!(entry instanceof Kept)) return undefined
-    const valid = performance.now() < entry.until && this.#invalidations.isCurrent(entry.hashes, entry.since)
-    return valid ? entry.record : undefined
+    const entry = this.#live.get(key) as Partial<Kept> | undefined
+    if (entry?.hashes === undefined) return undefined
+    const { record, until, hashes, since } = entry as Kept
+    return performance.now() < until && this.#invalidations.isCurrent(hashes, since) ? record : undefined
   }
 
   hit(key: string): Promise<unknown> | undefined {
@@ -72,11 +81,15 @@ export class LocalTier {
     const life = Math.min(this.#lifetime, ends - Date.now())
     if (life <= 0) return
     const hashes = [key, ...keysOfTokens([...record.tags.keys()])].map(id => hashOf(this.#path + id))
+    hashes.push(...this.#namespaces)
+    const until = performance.now() + life
+    const expiresAt = this.#live.now() + life
     void this.#invalidations.open()
     try {
       const kept = await this.#keep(record)
-      const until = performance.now() + life
-      this.#live.set(key, new Kept(kept, this.#live.now() + life, until, [...hashes, ...this.#namespaces], since))
+      const { value, size } = kept
+      const entry: Kept = { value, size, encode: () => kept.encode(), expiresAt, record: kept, until, hashes, since }
+      this.#live.set(key, entry)
     } catch {
       // Damaged, or larger than the local backend takes: then it is not kept.
     }
@@ -94,35 +107,5 @@ export class LocalTier {
       this.#invalidations.add(hashes)
       this.#invalidations.publish(hashes)
     }
-  }
-}
-
-/** A record in the local tier. */
-class Kept implements LiveEntry {
-  readonly record: LiveRecord
-  readonly expiresAt: number
-  /** The same by a clock that is never set back: no value is served longer than `localTtl`. */
-  readonly until: number
-  readonly hashes: readonly number[]
-  readonly since: number
-
-  constructor(record: LiveRecord, expiresAt: number, until: number, hashes: readonly number[], since: number) {
-    this.record = record
-    this.expiresAt = expiresAt
-    this.until = until
-    this.hashes = hashes
-    this.since = since
-  }
-
-  get value(): unknown {
-    return this.record.value
-  }
-
-  get size(): number | undefined {
-    return this.record.size
-  }
-
-  encode(): Uint8Array {
-    return this.record.encode()
   }
 }
