@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createCache } from '@cachekit/core'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
 import {
   bytes,
@@ -14,6 +13,7 @@ import {
 } from '../../core/test/outages.ts'
 import { DynamoDBBackend, type DynamoDBBackendOptions } from '../src/index.ts'
 import { local } from './fixtures/local.ts'
+import { warmUp } from './fixtures/warm-up.ts'
 
 // Jest fails a case during which a rejection is unhandled or an exception is not caught.
 
@@ -32,13 +32,6 @@ async function ownServer(): Promise<Server> {
 async function restart(server: Server): Promise<void> {
   await server.restart()
   await warmUp(server)
-}
-
-/** The first requests after a start take seconds on a busy machine: the server's Java loads its classes. */
-async function warmUp(server: Server): Promise<void> {
-  const first = new DynamoDBBackend({ ...local(server.url), namespace: 'warm-up', timeout: 20_000 })
-  await Promise.all(callAll(first))
-  await first.close()
 }
 
 function open(options: DynamoDBBackendOptions): DynamoDBBackend {
@@ -164,26 +157,4 @@ describeService('dynamodb', () => {
     expect(warn).not.toHaveBeenCalled()
     warn.mockRestore()
   }, 120_000)
-
-  describe('getOrSet answers within a second with what the loader loads', () => {
-    test.each<[string, (server: Server) => Promise<void>]>([
-      ['killed', server => server.kill()],
-      ['frozen', server => server.freeze()],
-    ])(
-      'while the server is %s',
-      async (_what, hurt) => {
-        const server = await ownServer()
-        const cache = createCache({ backend: open({ ...local(server.url), timeout: 2000 }), ttl: '1m' })
-        opened.push(cache)
-        await cache.getOrSet('before', () => 'loaded')
-        await hurt(server)
-        for (const key of ['a', 'b', 'before']) {
-          const start = performance.now()
-          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
-          expect(performance.now() - start).toBeLessThan(1000)
-        }
-      },
-      120_000,
-    )
-  })
 })

@@ -2,11 +2,12 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type CacheError, createCache } from '@cachekit/core'
+import type { CacheError } from '@cachekit/core'
 import { describeService, FaultProxy, runScript, type Server, startServer } from '@cachekit/testing'
 import { type DocumentReference, Firestore } from '@google-cloud/firestore'
 import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
 import { FirestoreBackend, type FirestoreBackendOptions } from '../src/index.ts'
+import { warmUp } from './fixtures/warm-up.ts'
 
 // Or else the driver looks for a server of Google Cloud's own machines.
 process.env.METADATA_SERVER_DETECTION = 'none'
@@ -23,11 +24,6 @@ async function ownServer(): Promise<Server> {
   opened.push(server)
   await warmUp(server)
   return server
-}
-
-/** Waits until the server serves: the first requests of each kind take a fresh emulator some seconds. */
-async function warmUp(server: Server): Promise<void> {
-  await open(server, { timeout: 20_000, namespace: 'warm up' }).increment('k')
 }
 
 function open({ host, port }: { host: string; port: number }, options: FirestoreBackendOptions = {}): FirestoreBackend {
@@ -244,26 +240,4 @@ describeService('firestore', () => {
     expect(proxy.traffic.connections).toBe(connections)
     await transaction
   }, 30_000)
-
-  describe('getOrSet answers within a second with what the loader loads', () => {
-    test.each<[string, (server: Server) => Promise<void>]>([
-      ['killed', server => server.kill()],
-      ['frozen', server => server.freeze()],
-    ])(
-      'while the server is %s',
-      async (_what, hurt) => {
-        const server = await ownServer()
-        const cache = createCache({ backend: open(server, { timeout: 2000 }), ttl: '1m' })
-        opened.push(cache)
-        await cache.getOrSet('before', () => 'loaded')
-        await hurt(server)
-        for (const key of ['a', 'b', 'before']) {
-          const start = performance.now()
-          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
-          expect(performance.now() - start).toBeLessThan(1000)
-        }
-      },
-      30_000,
-    )
-  })
 })

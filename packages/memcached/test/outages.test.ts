@@ -2,7 +2,6 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createCache } from '@cachekit/core'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
 import { bytes, callAll, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
 import { MemcachedBackend, type MemcachedBackendOptions } from '../src/index.ts'
@@ -258,26 +257,4 @@ describeService('memcached', () => {
       process.env.PATH = PATH
     }
   }, 30_000)
-
-  describe('getOrSet answers within a second with what the loader loads', () => {
-    test.each<[string, (server: Server) => Promise<void>]>([
-      ['killed', server => server.kill()],
-      ['frozen', server => server.freeze()],
-    ])(
-      'while the server is %s',
-      async (_what, hurt) => {
-        const server = await ownServer()
-        const cache = createCache({ backend: new MemcachedBackend({ servers: at(server) }), ttl: '1m' })
-        opened.push(cache)
-        await cache.getOrSet('before', () => 'loaded')
-        await hurt(server)
-        for (const key of ['a', 'b', 'before']) {
-          const start = performance.now()
-          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
-          expect(performance.now() - start).toBeLessThan(1000)
-        }
-      },
-      30_000,
-    )
-  })
 })

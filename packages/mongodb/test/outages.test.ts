@@ -1,10 +1,10 @@
 import * as os from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createCache } from '@cachekit/core'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
 import { type Db, MongoClient } from 'mongodb'
 import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
 import { MongoDBBackend, type MongoDBBackendOptions } from '../src/index.ts'
+import { primary } from './fixtures/primary.ts'
 
 // Jest fails a case during which a rejection is unhandled or an exception is not caught.
 
@@ -30,13 +30,6 @@ function bare(url: string, name: string): Db {
   const client = new MongoClient(url, { runtimeAdapters: { os } })
   opened.push(client)
   return client.db(name)
-}
-
-/** Resolves when the server is a primary: after a start it holds an election, although nobody else votes. */
-async function primary(url: string): Promise<void> {
-  const client = new MongoClient(url, { runtimeAdapters: { os } })
-  while (!(await client.db('admin').command({ hello: 1 })).isWritablePrimary) await sleep(20)
-  await client.close()
 }
 
 describeService('mongodb', () => {
@@ -259,27 +252,5 @@ describeService('mongodb', () => {
       expect(counted).toBeLessThanOrEqual(answered.length + unknown)
       expect(text(await backend.get('kept'))).toBe('1')
     }, 120_000)
-  })
-
-  describe('getOrSet answers within a second with what the loader loads', () => {
-    test.each<[string, (server: Server) => Promise<void>]>([
-      ['killed', server => server.kill()],
-      ['frozen', server => server.freeze()],
-    ])(
-      'while the server is %s',
-      async (_what, hurt) => {
-        const server = await ownServer()
-        const cache = createCache({ backend: new MongoDBBackend({ url: server.url }), ttl: '1m' })
-        opened.push(cache)
-        await cache.getOrSet('before', () => 'loaded')
-        await hurt(server)
-        for (const key of ['a', 'b', 'before']) {
-          const start = performance.now()
-          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
-          expect(performance.now() - start).toBeLessThan(1000)
-        }
-      },
-      60_000,
-    )
   })
 })

@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createCache } from '@cachekit/core'
 import { describeService, FaultProxy, type Server, startPgBouncer, startServer } from '@cachekit/testing'
 import { Client, Pool } from 'pg'
 import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
@@ -310,26 +309,4 @@ describeService('postgres', () => {
     expect(errors).toMatchObject([{ code: 'CACHE_BACKEND_FAILED', outcome: 'not-applied' }])
     expect(errors[0]?.message).toContain('preparedStatements: false')
   }, 60_000)
-
-  describe('getOrSet answers within a second with what the loader loads', () => {
-    test.each<[string, (server: Server) => Promise<void>]>([
-      ['killed', server => server.kill()],
-      ['frozen', server => server.freeze()],
-    ])(
-      'while the server is %s',
-      async (_what, hurt) => {
-        const server = await ownServer()
-        const cache = createCache({ backend: new PostgresBackend({ url: server.url }), ttl: '1m' })
-        opened.push(cache)
-        await cache.getOrSet('before', () => 'loaded')
-        await hurt(server)
-        for (const key of ['a', 'b', 'before']) {
-          const start = performance.now()
-          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
-          expect(performance.now() - start).toBeLessThan(1000)
-        }
-      },
-      30_000,
-    )
-  })
 })

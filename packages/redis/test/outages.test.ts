@@ -1,5 +1,4 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createCache } from '@cachekit/core'
 import { describeService, FaultProxy, type Server, startRedisSentinel, startServer } from '@cachekit/testing'
 import { Redis } from 'ioredis'
 import { bytes, callAll, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
@@ -196,26 +195,4 @@ describeService('redis', () => {
     expect(await bare(replica.url).get('cachekit:k')).toBe('after')
     expect(await backend.increment('new')).toBe(1)
   }, 60_000)
-
-  describe('getOrSet answers within a second with what the loader loads', () => {
-    test.each<[string, (server: Server) => Promise<void>]>([
-      ['killed', server => server.kill()],
-      ['frozen', server => server.freeze()],
-    ])(
-      'while the server is %s',
-      async (_what, hurt) => {
-        const server = await ownServer()
-        const cache = createCache({ backend: new RedisBackend({ url: server.url }), ttl: '1m' })
-        opened.push(cache)
-        await cache.getOrSet('before', () => 'loaded')
-        await hurt(server)
-        for (const key of ['a', 'b', 'before']) {
-          const start = performance.now()
-          expect(await cache.getOrSet(key, () => `loaded ${key}`)).toBe(`loaded ${key}`)
-          expect(performance.now() - start).toBeLessThan(1000)
-        }
-      },
-      30_000,
-    )
-  })
 })

@@ -17,12 +17,28 @@ async function parentsFromProc(): Promise<Map<number, number>> {
   const parents = new Map<number, number>()
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue
-    const stat = await readFile(`/proc/${entry}/stat`, 'utf8').catch(() => undefined) // it may just have ended
-    // The name stands in parentheses and may hold anything, so the fields are counted from its end.
-    const parent = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[1]
+    const [, parent] = await statOf(`/proc/${entry}`)
     if (parent !== undefined) parents.set(Number(entry), Number(parent))
   }
   return parents
+}
+
+/**
+ * Whether no thread of the process runs any more. A SIGSTOP takes its time on a busy machine: until then a server goes on
+ * answering. Other systems than Linux do not say it of threads.
+ */
+export async function isStopped(pid: number): Promise<boolean> {
+  if (process.platform !== 'linux') return true
+  const threads = await readdir(`/proc/${pid}/task`).catch(() => [])
+  const states = await Promise.all(threads.map(async thread => (await statOf(`/proc/${pid}/task/${thread}`))[0]))
+  return states.every(state => state === undefined || 'TXZ'.includes(state))
+}
+
+/** The state, the parent and so on of a process or thread; nothing of one that has just ended. */
+async function statOf(folder: string): Promise<string[]> {
+  const stat = await readFile(`${folder}/stat`, 'utf8').catch(() => undefined)
+  // The name stands in parentheses and may hold anything, so the fields are counted from its end.
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? []
 }
 
 async function parentsFromPs(): Promise<Map<number, number>> {

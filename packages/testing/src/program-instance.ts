@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
 import { guard } from './guard.ts'
-import { processTree } from './process-tree.ts'
+import { isStopped, processTree } from './process-tree.ts'
 import type { Instance } from './server.ts'
 import type { Program, ServiceDefinition } from './service.ts'
 import { reachableBy, unprivilegedUser } from './unprivileged-user.ts'
+import { until } from './until.ts'
 
 /** Where Linux keeps files in memory. */
 const memory = '/dev/shm'
@@ -106,7 +107,15 @@ export async function programInstance(
       await ended()
     },
 
-    freeze: () => signal('SIGSTOP'),
+    async freeze() {
+      await signal('SIGSTOP')
+      const pid = running()?.pid
+      if (pid === undefined) return
+      await until('the server stands still', async () =>
+        (await Promise.all((await processTree(pid)).map(isStopped))).every(Boolean),
+      )
+    },
+
     resume: () => signal('SIGCONT'),
     remove: () => rm(folder, { recursive: true, force: true, maxRetries: 10 }),
 
