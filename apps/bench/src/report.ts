@@ -21,11 +21,12 @@ export interface Results {
 export function formatResults(results: Results): string {
   const { suites, imports } = results
   const tables = [...suites.map(formatSuite), ...(imports === undefined ? [] : [formatImports(imports)])]
-  if (suites.length > 0) tables.push(`### How long a call takes\n\n${formatLatencies(results)}`)
+  const latencies = formatLatencies(results)
+  if (latencies !== '') tables.push(`### How long a call takes\n\n${latencies}`)
   return tables.join('\n\n')
 }
 
-/** How long the calls of a cache on each store take that are made one at a time, in Markdown. */
+/** How long the calls of a cache on each store take that are made one at a time, in Markdown; empty if none was timed. */
 export function formatLatencies({ suites }: Results): string {
   const columns = ['get', 'set', 'getMany'] as const
   const rows = suites
@@ -35,6 +36,7 @@ export function formatLatencies({ suites }: Results): string {
       title.replace(/:.*/, ''),
       ...columns.map(operation => latency(cases.find(one => isLatency(one, operation))?.callsPerSecond.cachekit)),
     ])
+  if (rows.length === 0) return ''
   return markdownTable([['', '`get`', '`set`', '`getMany` of 100'], ...rows], { align: ['l', 'r', 'r', 'r'] })
 }
 
