@@ -83,18 +83,18 @@ export function merge<T extends object>(defaults: T, options: object): T {
 /** The value as the schema gives it. Throws `CACHE_INVALID_VALUE` where it does not fit, or the schema throws. */
 export async function validate<T>(schema: StandardSchema<T> | undefined, value: T): Promise<T> {
   if (schema === undefined) return value
+  let where = 'that threw; see the cause'
   let cause: unknown
-  let paths: string[] = []
   try {
     const result = await schema['~standard'].validate(value)
     if (result.issues === undefined) return result.value
-    paths = result.issues.map(({ path = [] }) =>
+    const paths = result.issues.map(({ path = [] }) =>
       ['value', ...path.map(part => String(typeof part === 'object' ? part.key : part))].join('.'),
     )
+    where = `at ${[...new Set(paths)].slice(0, 5).join(', ')}`
   } catch (error) {
     cause = error
   }
-  const where = cause === undefined ? `at ${[...new Set(paths)].slice(0, 5).join(', ')}` : 'that threw; see the cause'
   throw new CacheError({ code: 'CACHE_INVALID_VALUE', message: `The value does not fit the schema ${where}.`, cause })
 }
 

@@ -46,7 +46,7 @@ import {
   type Stored,
 } from './record-store.ts'
 import { StoreGuard } from './store-guard.ts'
-import { keysOfTokens, type Life, type Look, TaggedRecords, type Written } from './tagged-records.ts'
+import { keysOfTokens, type Life, type Look, lengthOf, TaggedRecords, type Written } from './tagged-records.ts'
 import { wrap } from './wrap.ts'
 
 type LocalBackend = CacheBackend & { readonly live: LiveStore }
@@ -109,16 +109,19 @@ export class CacheView<V> implements Cache<V> {
 
   static create<T>(options: CacheOptions<T>): CacheView<T> {
     if (typeof options !== 'object' || options === null || !('backend' in options)) {
-      throw invalidArgument('createCache needs { backend }; { backend: undefined } makes a cache that stores nothing.')
+      throw invalidArgument('createCache needs { backend }; with { backend: undefined } it stores nothing.')
     }
     const { backend, local, localTtl = 5000, bus, codec, lease, breaker, storeTimeout = 500, ...rest } = options
     const { onStoreFailure = 'load', ...defaults } = rest
-    const isBackend = (value: CacheBackend | undefined): boolean =>
-      value === undefined || typeof value?.getMany === 'function'
-    assertArgument(isBackend(backend), 'backend must be a CacheBackend such as new InMemoryBackend()', backend, typeOf)
     assertArgument(
-      isBackend(local) && (local === undefined || local.live !== undefined),
-      'local must be a backend in this process, such as new InMemoryBackend()',
+      backend === undefined || typeof backend?.getMany === 'function',
+      'backend must be a CacheBackend such as new InMemoryBackend()',
+      backend,
+      typeOf,
+    )
+    assertArgument(
+      local === undefined || typeof local?.live?.get === 'function',
+      'local must be a backend in this process such as new InMemoryBackend()',
       local,
       typeOf,
     )
@@ -262,7 +265,7 @@ export class CacheView<V> implements Cache<V> {
     const prepared = await Promise.all(checked.map(entry => this.#prepare(entry)))
     await this.#invalidate({ keys: checked.map(([stored]) => stored) }, async () => {
       // One batch for the tokens of all entries, which live as long as the longest.
-      const longest = checked.map(([, , life]) => life).reduce(longer, { ttl: 0, stale: 0 })
+      const longest = checked.reduce((longest, [, , life]) => Math.max(longest, lengthOf(life)), 0)
       const tokens = await this.#tagged.tokens([...new Set(checked.flatMap(([, , , tags]) => tags))], longest)
       const written = checked.map(([stored, , life, tags], index) => {
         return [stored, ...this.#tagged.entry(prepared[index] as never, tags, tokens, life)] as const
@@ -281,7 +284,7 @@ export class CacheView<V> implements Cache<V> {
     const added = await this.#ask(() =>
       this.#update(stored, ABSENT, async look => {
         if (await this.#fresh(look)) return undefined
-        written ??= this.#tagged.entry(prepared, tags, await this.#tagged.tokens(tags, life), life)
+        written ??= this.#tagged.entry(prepared, tags, await this.#tagged.tokens(tags, lengthOf(life)), life)
         return written
       }),
     )
@@ -331,12 +334,9 @@ export class CacheView<V> implements Cache<V> {
         return undefined
       }
       result = checkSum((value as number) + by)
-      const { freshUntil, expiresAt } = record
-      const ends = freshUntil ?? expiresAt
-      const life = {
-        ttl: ends === undefined ? undefined : Math.max(1, ends - this.#records.now()),
-        stale: ends === undefined ? 0 : (expiresAt ?? ends) - ends,
-      }
+      const { expiresAt, freshUntil = expiresAt } = record
+      const ttl = freshUntil && Math.max(1, freshUntil - this.#records.now())
+      const life = { ttl, stale: freshUntil && expiresAt ? expiresAt - freshUntil : 0 }
       return this.#tagged.entry(await this.#records.prepare(stored, result), record.tags.keys(), tokens, life)
     })
     return updated || result === 'not a counter' ? result : undefined
@@ -357,7 +357,7 @@ export class CacheView<V> implements Cache<V> {
         counter = record.kind === 'integer'
         if (counter) return undefined
         const tags = [...record.tags.keys()]
-        return this.#tagged.entry(record.prepared, tags, await this.#tagged.tokens(tags, life, tokens), life)
+        return this.#tagged.entry(record.prepared, tags, await this.#tagged.tokens(tags, lengthOf(life), tokens), life)
       })
       return counter ? this.#store.touch(stored, { ttl: life?.ttl }) : touched
     })
@@ -587,7 +587,7 @@ export class CacheView<V> implements Cache<V> {
   #assertOpen(): void {
     for (let view: CacheView<never> | undefined = this as CacheView<never>; view; view = view.#place.parent) {
       if (view.#closing !== undefined) {
-        throw new CacheError({ code: 'CACHE_CLOSED', message: 'This cache, or a namespace of it, was closed.' })
+        throw new CacheError({ code: 'CACHE_CLOSED', message: 'This cache was closed.' })
       }
     }
   }
@@ -695,12 +695,6 @@ function withUserKeys(error: unknown): unknown {
   if (!isCacheError(error) || !error.keys?.some(key => key.startsWith('~'))) return error
   const keys = error.keys.map(fromStoreKey).filter(key => key !== undefined)
   return new CacheError({ ...error, message: error.message, cause: error.cause, keys })
-}
-
-function longer(a: Life, b: Life): Life {
-  return a.ttl === undefined || b.ttl === undefined
-    ? { ttl: undefined, stale: 0 }
-    : { ttl: Math.max(a.ttl + a.stale, b.ttl + b.stale), stale: 0 }
 }
 
 function isStoreFailure(error: unknown): boolean {

@@ -5,8 +5,8 @@ import { newId } from './record.ts'
 const SLOTS = 65_536
 /** Milliseconds. A process that does not hear its own heartbeat knows that the bus is lost. */
 const HEARTBEAT = 1000
-/** How many heartbeats long a publisher is remembered that sends none. */
-const SILENCE = 60
+/** So many publishers are remembered. Most are processes that have ended long ago. */
+const MOST_PUBLISHERS = 1000
 
 /** What a key, a tag or a namespace is called on the bus. Two may share a name: then both are dropped. */
 export const hashOf = (id: string): number => process.getBuiltinModule('node:zlib').crc32(id)
@@ -40,8 +40,8 @@ export class Invalidations {
   #returned = 0
   /** The last message before the last heartbeat. */
   #expected = 0
-  #beats = 0
-  readonly #publishers = new Map<string, { count: number; beat: number }>()
+  /** How many messages each has sent. */
+  readonly #publishers = new Map<string, number>()
   readonly #publishing = new Set<Promise<void>>()
   #subscription: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
@@ -99,8 +99,7 @@ export class Invalidations {
 
   #beat(): void {
     if (this.#returned < this.#expected) this.#addAll()
-    this.#beats++
-    for (const [id, { beat }] of this.#publishers) if (beat < this.#beats - SILENCE) this.#publishers.delete(id)
+    if (this.#publishers.size > MOST_PUBLISHERS) this.#publishers.clear()
     this.publish([])
     this.#expected = this.#sent
   }
@@ -108,15 +107,14 @@ export class Invalidations {
   #receive(bytes: Uint8Array): void {
     try {
       const { cachekit, from, count, hashes } = JSON.parse(Buffer.from(bytes).toString()) as Message
-      if (cachekit !== 1) throw new TypeError('Of a later version.')
       if (from === this.#id) {
         this.#returned = count
         return
       }
-      const last = this.#publishers.get(from)?.count ?? 0
-      this.#publishers.set(from, { count, beat: this.#beats })
       this.add(hashes)
-      if (count !== last + 1) this.#addAll()
+      // One who is not remembered counts as one who lost messages, unless this is its first.
+      if (cachekit !== 1 || count !== (this.#publishers.get(from) ?? 0) + 1) this.#addAll()
+      this.#publishers.set(from, count)
     } catch {
       // Whatever it says, something was invalidated.
       this.#addAll()

@@ -7,7 +7,7 @@ import type { LocalTier } from './local-tier.ts'
 import { newId } from './record.ts'
 import type { Draft, Prepared, RecordStore, Stored } from './record-store.ts'
 import type { StoreGuard } from './store-guard.ts'
-import { idsOf, type Life, type Look, type TaggedRecords, type Tokens } from './tagged-records.ts'
+import { idsOf, type Life, type Look, lengthOf, type TaggedRecords, type Tokens } from './tagged-records.ts'
 
 // The invariant: let an invalidation (delete, set, deleteByTag, clear) run from s to r. No call that starts after r returns
 // a value whose loader started before s.
@@ -219,7 +219,7 @@ export class Protocol {
         const found = await open()
         if (found !== undefined) return { value: found.value, copy: async () => (await open())?.value, born }
       }
-      const tokens = await guard.askPatiently(() => tagged.tokens(call.tags, call.life, look.tokens))
+      const tokens = await guard.askPatiently(() => tagged.tokens(call.tags, lengthOf(call.life), look.tokens))
       if (lease.scope === 'process') return { basis: record, tokens }
       // What may still be served stays where it is.
       const stays = state === 'stale' || (state === 'fresh' && refresh && record?.kind === 'entry')
@@ -290,7 +290,7 @@ export class Protocol {
     const { records, tagged, events, namespace, local } = this.#parts
     const { basis, tokens, lease } = grant
     // To prolong them. Should one have become another one, the entry is dead, as it keeps those from before the load.
-    await tagged.tokens(call.tags, life, tokens)
+    await tagged.tokens(call.tags, lengthOf(life), tokens)
     const [draft, ttl] = tagged.entry(prepared, call.tags, tokens, life)
     const write = async (): Promise<Stored | undefined> => records.swap(call.stored, basis, draft, ttl)
     // Who has a local copy of the entry that is replaced does not find out by itself.

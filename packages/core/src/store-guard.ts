@@ -68,7 +68,7 @@ export class StoreGuard {
       // answer which has already arrived counts.
       const timer = setTimeout(() => setImmediate(giveUp), this.#patience).unref()
       const giveUp = (): void => {
-        const message = `No answer from ${this.#name} within the storeTimeout of ${this.#patience} ms.`
+        const message = `${this.#name} gave no answer within the storeTimeout of ${this.#patience} ms.`
         fail(new CacheError({ code: 'CACHE_TIMEOUT', message, backend: this.#name }))
       }
       signal?.addEventListener('abort', leave, { once: true })
@@ -97,7 +97,7 @@ export class StoreGuard {
     }
     throw new CacheError({
       code: 'CACHE_UNAVAILABLE',
-      message: `${this.#name} failed ${this.#failed} times in a row and is not asked until a probe is answered.`,
+      message: `${this.#name} failed ${this.#failed} times in a row and is not asked until it answers a probe.`,
       backend: this.#name,
       outcome: 'not-applied',
     })

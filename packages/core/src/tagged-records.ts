@@ -24,6 +24,9 @@ export interface Life {
   readonly stale: number
 }
 
+/** How long an entry is in the store, in milliseconds. */
+export const lengthOf = ({ ttl = Number.POSITIVE_INFINITY, stale }: Life): number => ttl + stale
+
 /** What is to be written under a key, and its ttl in milliseconds. */
 export type Written = readonly [draft: Draft, ttl: number | undefined]
 
@@ -109,11 +112,10 @@ export class TaggedRecords {
     return new Map(tags.map((tag, index) => [tag, found[index]]))
   }
 
-  /** The tokens of `tags`, each made where it is missing, and prolonged where it would end before an entry of that life. */
-  async tokens(tags: readonly string[], { ttl, stale }: Life, known?: Tokens): Promise<Tokens> {
+  /** The tokens of `tags`, each made where it is missing, and prolonged where it would end in less than so many milliseconds. */
+  async tokens(tags: readonly string[], needed: number, known?: Tokens): Promise<Tokens> {
     if (tags.length === 0) return NO_TOKENS
     const found = known ?? (await this.#read(tags))
-    const needed = ttl === undefined ? Number.POSITIVE_INFINITY : ttl + stale
     const provide = async (tag: string): Promise<readonly [string, Stored]> => {
       const key = keyOfToken(tag)
       for (let token = found.get(tag); ; [token] = await this.#records.read([key])) {

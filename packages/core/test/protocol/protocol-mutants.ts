@@ -59,9 +59,9 @@ export const protocolMutants: readonly ProtocolMutant[] = [
   {
     name: 'tokens are read after the load',
     file: 'protocol.ts',
-    replace: `    await tagged.tokens(call.tags, life, tokens)
+    replace: `    await tagged.tokens(call.tags, lengthOf(life), tokens)
     const [draft, ttl] = tagged.entry(prepared, call.tags, tokens, life)`,
-    by: `    const [draft, ttl] = tagged.entry(prepared, call.tags, await tagged.tokens(call.tags, life), life)`,
+    by: `    const [draft, ttl] = tagged.entry(prepared, call.tags, await tagged.tokens(call.tags, lengthOf(life)), life)`,
   },
   {
     name: 'a new token is the same as the deleted one',
