@@ -11,7 +11,7 @@ export interface Store {
   open(address: { readonly host: string; readonly port: number }, namespace: string): CacheBackend
   /** Resolves once a server that has started serves as it will from then on. */
   ready?(server: Server): Promise<void>
-  /** Whether the server still has its data after it was killed. Default: false, as emulators have not either. */
+  /** Whether the server still has its data after it was killed. Default: false. */
   readonly keepsData?: boolean
 }
 

@@ -7,6 +7,7 @@ import { warmUp } from './fixtures/warm-up.ts'
 describeService('dynamodb', () => {
   cacheOutageCases({
     start: () => startServer('dynamodb'),
+    keepsData: true,
     open: ({ host, port }, namespace) => new DynamoDBBackend({ ...local(`http://${host}:${port}`), namespace }),
     ready: warmUp,
   })
