@@ -68,7 +68,7 @@ export class StoreGuard {
       // answer which has already arrived counts.
       const timer = setTimeout(() => setImmediate(giveUp), this.#patience).unref()
       const giveUp = (): void => {
-        const message = `${this.#name} gave no answer within the storeTimeout of ${this.#patience} ms.`
+        const message = `${this.#name} gave no answer within storeTimeout (${this.#patience} ms).`
         fail(new CacheError({ code: 'CACHE_TIMEOUT', message, backend: this.#name }))
       }
       signal?.addEventListener('abort', leave, { once: true })
