@@ -13,7 +13,7 @@ const HARD_TIMEOUT = 60_000
 /** Throws `CACHE_INVALID_ARGUMENT` or `CACHE_INVALID_TTL` for an option that is not what it should be. */
 export function checkDefaults<T extends object>(options: T | undefined): T {
   if (options === undefined) return {} as T
-  assertArgument(typeof options === 'object' && options !== null, "options must be an object as { ttl: '5m' }", options)
+  assertArgument(typeof options === 'object' && options !== null, 'options must be an object', options)
   const { ttl, jitter = 0, shouldCache, tags, loaderTimeout, schema, ...rest } = options as CacheDefaults<unknown>
   if (ttl !== undefined && typeof ttl !== 'function') parseTtl(ttl)
   assertArgument(
@@ -116,10 +116,6 @@ export function leaseOf(lease: CacheOptions<never>['lease'], shared: boolean): L
 export function breakerOf(breaker: CacheOptions<never>['breaker']): { failures: number; retryAfter: number } {
   if (breaker === false) return { failures: Number.POSITIVE_INFINITY, retryAfter: 0 }
   const { failures = 5, retryAfter = 1000 } = breaker ?? {}
-  assertArgument(
-    Number.isInteger(failures) && failures > 0,
-    'breaker.failures must be an integer of at least 1',
-    failures,
-  )
+  assertArgument(Number.isInteger(failures) && failures > 0, 'breaker.failures must be a positive integer', failures)
   return { failures, retryAfter: parseDuration('breaker.retryAfter', retryAfter) }
 }

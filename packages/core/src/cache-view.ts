@@ -109,7 +109,7 @@ export class CacheView<V> implements Cache<V> {
 
   static create<T>(options: CacheOptions<T>): CacheView<T> {
     if (typeof options !== 'object' || options === null || !('backend' in options)) {
-      throw invalidArgument('createCache needs { backend }; with { backend: undefined } it stores nothing.')
+      throw invalidArgument('createCache needs { backend }; with undefined it stores nothing.')
     }
     const { backend, local, localTtl = 5000, bus, codec, lease, breaker, storeTimeout = 500, ...rest } = options
     const { onStoreFailure = 'load', ...defaults } = rest
@@ -280,12 +280,10 @@ export class CacheView<V> implements Cache<V> {
     const entry = this.#entry(key, value, options)
     const [stored, , life, tags] = entry
     const prepared = await this.#prepare(entry)
-    let written: Written | undefined
     const added = await this.#ask(() =>
       this.#update(stored, ABSENT, async look => {
         if (await this.#fresh(look)) return undefined
-        written ??= this.#tagged.entry(prepared, tags, await this.#tagged.tokens(tags, lengthOf(life)), life)
-        return written
+        return this.#tagged.entry(prepared, tags, await this.#tagged.tokens(tags, lengthOf(life)), life)
       }),
     )
     if (!added) return false
@@ -304,8 +302,7 @@ export class CacheView<V> implements Cache<V> {
           return await this.#store.increment(stored, by, { ttl })
         } catch (error) {
           if (!isCacheError(error, 'CACHE_NOT_A_COUNTER')) throw error
-          const sum = await this.#incrementRecord(stored, by)
-          if (sum === 'not a counter') throw error
+          const sum = await this.#incrementRecord(stored, by, error)
           if (sum !== undefined) return sum
         }
       }
@@ -316,30 +313,26 @@ export class CacheView<V> implements Cache<V> {
 
   /**
    * For what the store cannot count: an integer with tags or a stale time. What is there but counts as absent is removed;
-   * `undefined`: then the store can.
+   * `undefined`: then the store can. Throws `notACounter` for anything else.
    */
-  async #incrementRecord(stored: string, by: number): Promise<number | 'not a counter' | undefined> {
-    let result: number | 'not a counter' | undefined
+  async #incrementRecord(stored: string, by: number, notACounter: unknown): Promise<number | undefined> {
+    let sum = 0
     const updated = await this.#update(stored, undefined, async ({ record, state, tokens }) => {
-      result = undefined
       if (record === undefined) return undefined
+      if (record.kind === 'corrupt') throw notACounter
       if (state !== 'fresh') {
-        if (record.kind === 'corrupt') result = 'not a counter'
-        else await this.#records.remove(stored, record)
+        await this.#records.remove(stored, record)
         return undefined
       }
       const value = await record.read()
-      if (!Number.isSafeInteger(value)) {
-        result = 'not a counter'
-        return undefined
-      }
-      result = checkSum((value as number) + by)
+      if (!Number.isSafeInteger(value)) throw notACounter
+      sum = checkSum((value as number) + by)
       const { expiresAt, freshUntil = expiresAt } = record
       const ttl = freshUntil && Math.max(1, freshUntil - this.#records.now())
       const life = { ttl, stale: freshUntil && expiresAt ? expiresAt - freshUntil : 0 }
-      return this.#tagged.entry(await this.#records.prepare(stored, result), record.tags.keys(), tokens, life)
+      return this.#tagged.entry(await this.#records.prepare(stored, sum), record.tags.keys(), tokens, life)
     })
-    return updated || result === 'not a counter' ? result : undefined
+    return updated ? sum : undefined
   }
 
   async touch(key: string, options?: { readonly ttl?: Ttl | undefined }): Promise<boolean> {

@@ -15,12 +15,12 @@ export interface Outcome {
 export class Load {
   /** Whether the value may still be stored, and further callers may join: no invalidation came since the load began. */
   attached = true
+  /** Whether what it comes to is stored nowhere, so that nobody finds it there. */
+  unstored = false
   /** When the loader was called, by the clock of `Loads`. Until then the load may be waiting for another process. */
   startedAt: number = Number.POSITIVE_INFINITY
   /** The record that its value replaces: a caller who reads this very record knows that nothing was invalidated. */
   basis: Stored | undefined
-  /** The stale entry that it refreshes. */
-  readonly stale: Stored | undefined
   /** Whether it loads whatever is stored. */
   readonly refresh: boolean
   readonly tags: readonly string[]
@@ -30,10 +30,9 @@ export class Load {
   #result: Promise<Outcome> | undefined
   #callers = 0
 
-  constructor(tags: readonly string[], refresh: boolean, stale?: Stored | undefined) {
+  constructor(tags: readonly string[], refresh: boolean) {
     this.tags = tags
     this.refresh = refresh
-    this.stale = stale
   }
 
   get started(): boolean {
@@ -104,7 +103,7 @@ export function loaderTimeout(milliseconds: number | undefined): CacheError {
  * who wait, but are not stored, and nobody joins them any more.
  */
 export class Loads {
-  readonly #byPath = new Map<string, Map<string, Load>>()
+  readonly #loads = new Map<string, Load>()
   #clock = 0
 
   /** A moment that is later than all before it. */
@@ -112,41 +111,46 @@ export class Loads {
     return ++this.#clock
   }
 
+  /** The load under way that further callers may join. */
   find(path: string, key: string): Load | undefined {
-    const load = this.#byPath.get(path)?.get(key)
+    const load = this.#loads.get(idOf(path, key))
     return load?.attached ? load : undefined
+  }
+
+  /** One that began after `moment`, also if it has ended, and whose outcome is stored nowhere. */
+  findUnstored(path: string, key: string, moment: number): Load | undefined {
+    const load = this.#loads.get(idOf(path, key))
+    return load?.unstored && load.startedAt > moment ? load : undefined
   }
 
   /** Makes `load` the one under way for `key`, until `end`. */
   begin(path: string, key: string, load: Load): void {
-    let loads = this.#byPath.get(path)
-    if (loads === undefined) {
-      loads = new Map()
-      this.#byPath.set(path, loads)
+    const replaced = this.#loads.get(idOf(path, key))
+    if (replaced !== undefined) {
+      replaced.attached = false
+      // An invalidation that comes now concerns it, too: the write may be on its way.
+      load.storing = replaced.storing
     }
-    const replaced = loads.get(key)
-    // An invalidation that comes now concerns it, too: the write may be on its way.
-    load.storing = replaced?.storing
-    if (replaced !== undefined) replaced.attached = false
-    loads.set(key, load)
+    this.#loads.set(idOf(path, key), load)
   }
 
   end(path: string, key: string, load: Load): void {
-    const loads = this.#byPath.get(path)
-    if (loads?.get(key) !== load) return
-    loads.delete(key)
-    if (loads.size === 0) this.#byPath.delete(path)
+    if (this.#loads.get(idOf(path, key)) === load) this.#loads.delete(idOf(path, key))
   }
 
   /** Detaches the loads that an invalidation concerns, and waits for a value of theirs that is just being stored. */
   async invalidate(path: string, { keys, tags }: Target): Promise<void> {
-    const own = this.#byPath.get(path)
+    if (this.#loads.size === 0) return
+    const isConcerned = ([id, load]: [string, Load]): boolean =>
+      tags === undefined
+        ? id.startsWith(path)
+        : id.startsWith(idOf(path, '')) && load.tags.some(tag => tags.includes(tag))
     const concerned =
-      keys?.map(key => own?.get(key)) ??
-      (tags === undefined
-        ? [...this.#byPath].flatMap(([other, loads]) => (other.startsWith(path) ? [...loads.values()] : []))
-        : [...(own?.values() ?? [])].filter(load => load.tags.some(tag => tags.includes(tag))))
+      keys?.map(key => this.#loads.get(idOf(path, key))) ?? [...this.#loads].filter(isConcerned).map(([, load]) => load)
     for (const load of concerned) if (load !== undefined) load.attached = false
     await Promise.all(concerned.map(load => load?.storing))
   }
 }
+
+/** Unlike any other, as paths have no control characters. */
+const idOf = (path: string, key: string): string => `${path}\n${key}`

@@ -110,7 +110,8 @@ export class Protocol {
       } catch (error) {
         if (!goesOn(error)) throw error
       }
-      if (look !== undefined && !refresh && this.#serves(look, call.staleWhileRevalidate)) {
+      const isStale = look?.state === 'stale' && tagged.staleFor(look.record as Stored) < call.staleWhileRevalidate
+      if (look !== undefined && !refresh && (isStale || look.state === 'fresh')) {
         const found = await call.open(look.record as Stored)
         if (found === undefined) {
           // Only the record in the store itself can be replaced.
@@ -125,16 +126,20 @@ export class Protocol {
           return found.value
         } else {
           if (loads.find(path, call.stored) === undefined) this.#begin(call, look, true)
-          this.#countStale(key)
+          events.emit('stale', { key, namespace })
           return found.value
         }
       }
       let load = loads.find(path, call.stored)
       // This read may not have seen yet what the load has put there.
       if (look !== undefined && load?.started && look.born < load.startedAt && !isBasis(load, look)) continue
-      // Without an answer of the store, nothing tells of an invalidation by others: then it is the origin that is spared.
-      const based = look === undefined || lease.scope === 'process' || isBasis(load, look)
-      if (load !== undefined && (!load.started || (based && !refresh)) && (load.refresh || !refresh)) {
+      const based = lease.scope === 'process' || (look !== undefined && isBasis(load, look))
+      // Without an answer of the store the origin is spared: one load after the other, until one began after this call.
+      const joins = !load?.started || ((based || look === undefined) && !refresh)
+      const unstored = loads.findUnstored(path, call.stored, began)
+      if (unstored !== undefined) {
+        load = unstored
+      } else if (load !== undefined && joins && (load.refresh || !refresh)) {
         assertNotLoading(load)
         call.onWait?.()
       } else {
@@ -145,11 +150,12 @@ export class Protocol {
         // A value that was found in the store by a read that began before this call says nothing about now.
         if (based || outcome.born > began) return outcome.value === NOTHING ? undefined : outcome.value
       } catch (error) {
-        const { stale } = load
+        // Only what this call itself has read: that which the load refreshes may have been invalidated before this call.
+        const stale = look?.state === 'stale' ? (look.record as Stored) : undefined
         const mayServe = stale !== undefined && !signal?.aborted && tagged.staleFor(stale) < call.staleIfError
         const found = mayServe ? await call.open(stale) : undefined
         if (found === undefined) throw error
-        this.#countStale(key)
+        events.emit('stale', { key, namespace })
         return found.value
       }
     }
@@ -163,25 +169,19 @@ export class Protocol {
     return look as Look
   }
 
-  #serves({ state, record }: Look, staleFor: number): boolean {
-    return state === 'fresh' || (state === 'stale' && this.#parts.tagged.staleFor(record as Stored) < staleFor)
-  }
-
-  #countStale(key: string): void {
-    const { events, namespace } = this.#parts
-    events.emit('stale', { key, namespace })
-  }
-
   /** Begins a load and makes it the one under way. `background`: nobody waits, so it ends where another process loads. */
   #begin(call: Call, look: Look | undefined, background: boolean): Load {
-    const { loads, path, events, namespace } = this.#parts
+    const { loads, path, events, namespace, guard } = this.#parts
     const { key } = call
-    const load = new Load(call.tags, call.refresh, look?.state === 'stale' ? look.record : undefined)
-    if (!background) {
-      events.emit('miss', { key, namespace })
-    }
+    const load = new Load(call.tags, call.refresh)
+    if (!background) events.emit('miss', { key, namespace })
     loads.begin(path, call.stored, load)
     const end = async (): Promise<void> => {
+      if (load.unstored) {
+        load.attached = false
+        // Whoever called before it began, and still waits for the store, calls no loader again.
+        await new Promise(resolve => setTimeout(resolve, guard.patience).unref())
+      }
       await load.storing
       loads.end(path, call.stored, load)
     }
@@ -200,6 +200,7 @@ export class Protocol {
     } catch (error) {
       if (!this.#parts.goesOn(error)) throw error
     }
+    load.unstored = grant === undefined
     return this.#load(call, load, grant)
   }
 
@@ -263,6 +264,7 @@ export class Protocol {
       events.stats.loadFailures++
       events.emit('load', { key, namespace, milliseconds: performance.now() - start, error })
       load.attached = false
+      load.unstored = true
       await this.#release(grant)
       throw error
     } finally {

@@ -8,8 +8,9 @@ import { isThenable } from './record-store.ts'
  * are calls, gets an answer: so no user's call has to try out whether the store is back.
  */
 export class StoreGuard {
+  /** How long `askPatiently` waits, in milliseconds. */
+  readonly patience: number
   readonly #name: string
-  readonly #patience: number
   /** `Infinity`: there is no breaker. */
   readonly #failures: number
   readonly #retryAfter: number
@@ -25,7 +26,7 @@ export class StoreGuard {
     probe: () => Promise<unknown>,
   ) {
     this.#name = name
-    this.#patience = patience
+    this.patience = patience
     this.#failures = failures
     this.#retryAfter = retryAfter
     this.#probe = probe
@@ -66,9 +67,9 @@ export class StoreGuard {
       const leave = (): void => end(() => reject(signal?.reason))
       // After a stall of the event loop timers run before the sockets are read; `setImmediate` runs after, so that an
       // answer which has already arrived counts.
-      const timer = setTimeout(() => setImmediate(giveUp), this.#patience).unref()
+      const timer = setTimeout(() => setImmediate(giveUp), this.patience).unref()
       const giveUp = (): void => {
-        const message = `${this.#name} gave no answer within storeTimeout (${this.#patience} ms).`
+        const message = `${this.#name} gave no answer within storeTimeout (${this.patience} ms).`
         fail(new CacheError({ code: 'CACHE_TIMEOUT', message, backend: this.#name }))
       }
       signal?.addEventListener('abort', leave, { once: true })

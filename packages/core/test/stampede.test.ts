@@ -141,6 +141,84 @@ describe('leases', () => {
   })
 })
 
+describe('a store that is slow for one of them', () => {
+  /** A cache whose reads wait for `answered`, once `slow` is set. */
+  function slowReader(options: Partial<CacheOptions<unknown>> = {}) {
+    const backend = store.backend()
+    const answered = gate()
+    const reader = { cache: open({ backend, ...options }), answered, slow: false, reads: 0 }
+    backend.get = async key => {
+      reader.reads++
+      if (reader.slow) await answered.promise
+      return Object.getPrototypeOf(backend).get.call(backend, key)
+    }
+    return reader
+  }
+
+  test('who gets no answer does not join a load that began before an invalidation by another process', async () => {
+    const reader = slowReader({ storeTimeout: 30, breaker: false })
+    const old = gate<string>()
+    const first = reader.cache.getOrSet('key', () => old.promise)
+    await until(() => reader.reads > 0 && store.rows().size > 0)
+    await open().delete('key')
+    reader.slow = true
+    const loader = jest.fn(() => 'new')
+    const second = [reader.cache.getOrSet('key', loader), reader.cache.getOrSet('key', loader)]
+    await sleep(60)
+    // One load after the other: the origin is spared.
+    expect(loader).not.toHaveBeenCalled()
+    old.open('old')
+    expect(await first).toBe('old')
+    expect(await Promise.all(second)).toEqual(['new', 'new'])
+    expect(loader).toHaveBeenCalledTimes(1)
+    reader.answered.open()
+  })
+
+  test('whose answer comes after the load that others began has failed gets its error, and calls no loader', async () => {
+    const reader = slowReader()
+    const error = new Error('the origin is down')
+    const loader = jest.fn(async () => {
+      throw error
+    })
+    reader.slow = true
+    const late = reader.cache.getOrSet('key', loader)
+    await until(() => reader.reads > 0)
+    reader.slow = false
+    await expect(reader.cache.getOrSet('key', loader)).rejects.toBe(error)
+    reader.answered.open()
+    await expect(late).rejects.toBe(error)
+    expect(loader).toHaveBeenCalledTimes(1)
+    // A call that begins now is another matter.
+    expect(await reader.cache.getOrSet('key', () => 'value')).toBe('value')
+  })
+
+  test('who joins a refresh of what was deleted before gets no stale value of it, should it fail', async () => {
+    const options = { ttl: 1, staleIfError: '1h' } as const
+    const backend = store.backend()
+    const [one, other] = [open({ backend }), open()]
+    await one.getOrSet('key', () => 'old', options)
+    await sleep(5)
+    const acquiring = gate()
+    const proceed = gate()
+    backend.add = async (...args) => {
+      acquiring.open()
+      await proceed.promise
+      return Object.getPrototypeOf(backend).add.apply(backend, args)
+    }
+    const fail = async () => {
+      throw new Error('the origin is down')
+    }
+    const first = one.getOrSet('key', fail, options)
+    await acquiring.promise
+    await other.delete('key')
+    const second = one.getOrSet('key', fail, options)
+    await sleep(5)
+    proceed.open()
+    expect(await first).toBe('old')
+    await expect(second).rejects.toThrow('the origin is down')
+  })
+})
+
 describe('tags', () => {
   test('deleteByTag deletes what carries the tag, whoever stored it, in one call of the store', async () => {
     const [cache, other] = [open(), open()]

@@ -72,7 +72,7 @@ export const protocolMutants: readonly ProtocolMutant[] = [
   {
     name: 'a load is joined whatever was read',
     file: 'protocol.ts',
-    replace: "const based = look === undefined || lease.scope === 'process' || isBasis(load, look)",
+    replace: "const based = lease.scope === 'process' || (look !== undefined && isBasis(load, look))",
     by: 'const based = true',
   },
   {
