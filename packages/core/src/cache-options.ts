@@ -102,11 +102,7 @@ export async function validate<T>(schema: StandardSchema<T> | undefined, value: 
 export function leaseOf(lease: CacheOptions<never>['lease'], shared: boolean): LeaseSettings {
   const options = typeof lease === 'object' && lease !== null ? lease : { scope: lease }
   const { scope = shared ? 'store' : 'process', ttl = 5000, wait = 30_000 } = options
-  assertArgument(
-    scope === 'store' || scope === 'process',
-    "lease must be 'store', 'process' or { scope, ttl, wait }",
-    scope,
-  )
+  assertArgument(scope === 'store' || scope === 'process', "lease.scope must be 'store' or 'process'", scope)
   const life = parseDuration('lease.ttl', ttl)
   assertArgument(life >= 100, 'lease.ttl must be at least 100 ms', life)
   return { scope, ttl: life, wait: parseDuration('lease.wait', wait) }

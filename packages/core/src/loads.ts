@@ -93,7 +93,7 @@ export class Load {
 export function loaderTimeout(milliseconds: number | undefined): CacheError {
   return new CacheError({
     code: 'CACHE_LOADER_TIMEOUT',
-    message: `The loader took longer than its timeout of ${milliseconds} ms.`,
+    message: `The loader took longer than ${milliseconds} ms.`,
     retryable: true,
   })
 }
