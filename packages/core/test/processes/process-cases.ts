@@ -43,7 +43,7 @@ export function processCases(args: (namespace: string) => [string, string, objec
   const started: Process[] = []
   const start = async (
     count: number,
-    { namespace = `processes-${Math.random()}`, leaseTtl = 1000 } = {},
+    { namespace = `processes-${Math.random()}`, leaseTtl = 5000 } = {},
   ): Promise<Process[]> => {
     const [module, name, options] = args(namespace)
     const processes = Array.from(
@@ -67,7 +67,7 @@ export function processCases(args: (namespace: string) => [string, string, objec
   }, 30_000)
 
   test('a loader that takes longer than a lease lives: one load', async () => {
-    const processes = await start(3)
+    const processes = await start(3, { leaseTtl: 1000 })
     const order = { do: 'stampede', calls: 20, load: 2500 }
     const results = await Promise.all(processes.map(each => each.order<Stampede>(order)))
     expect(sum(results)).toBe(1)
@@ -109,7 +109,7 @@ export function processCases(args: (namespace: string) => [string, string, objec
     /** A process that is killed again and again, with its loaders, its leases and its writes under way. */
     const victim = async (): Promise<void> => {
       while (!enough()) {
-        const [process] = (await start(1, { namespace })) as [Process]
+        const [process] = (await start(1, { namespace, leaseTtl: 1000 })) as [Process]
         void process.order({ do: 'random', calls: 1e9, seed: seed - ++orders }).catch(() => {})
         await sleep(300 + Math.random() * 1500)
         process.child.kill('SIGKILL')
