@@ -242,7 +242,14 @@ export class CacheView<V> implements Cache<V> {
   }
 
   async set(key: string, value: V, options?: SetOptions): Promise<void> {
-    await this.setMany([[key, value, options]])
+    const entry = this.#entry(key, value, options)
+    const [stored, , life, tags] = entry
+    const prepared = await this.#prepare(entry)
+    await this.#invalidate({ keys: [stored] }, async () => {
+      const tokens = await this.#tagged.tokens(tags, lengthOf(life))
+      await this.#records.set(stored, ...this.#tagged.entry(prepared, tags, tokens, life))
+    })
+    this.#emit('set', { key })
   }
 
   async setMany(
@@ -267,11 +274,11 @@ export class CacheView<V> implements Cache<V> {
       // One batch for the tokens of all entries, which live as long as the longest.
       const longest = checked.reduce((longest, [, , life]) => Math.max(longest, lengthOf(life)), 0)
       const tokens = await this.#tagged.tokens([...new Set(checked.flatMap(([, , , tags]) => tags))], longest)
-      const written = checked.map(([stored, , life, tags], index) => {
-        return [stored, ...this.#tagged.entry(prepared[index] as never, tags, tokens, life)] as const
-      })
-      const [first] = written
-      await (written.length === 1 && first ? this.#records.set(...first) : this.#records.setMany(written))
+      await this.#records.setMany(
+        checked.map(([stored, , life, tags], index) => {
+          return [stored, ...this.#tagged.entry(prepared[index] as never, tags, tokens, life)] as const
+        }),
+      )
     })
     for (const key of keys) this.#emit('set', { key })
   }
