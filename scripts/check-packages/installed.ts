@@ -50,7 +50,7 @@ export async function checkInstalled({ name }: PublishedPackage, consumer: Consu
 /** In bytes, minified and compressed by gzip. */
 const SIZE_LIMIT = 10_000
 /**
- * `createCache` is over the 10,000 bytes that it should have, since it has leases, tags and stale values: this only keeps
+ * `createCache` is over the 10,000 bytes that it should have, since it has leases, tags, stale values and tiers: this only keeps
  * it from growing on.
  */
 const CORE_SIZE_LIMIT = 15_500

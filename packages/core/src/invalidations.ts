@@ -76,8 +76,8 @@ export class Invalidations {
     if (this.#bus === undefined) return
     void this.open()
     const message: Message = { cachekit: 1, from: this.#id, count: ++this.#sent, hashes }
-    const publishing: Promise<void> = this.#bus
-      .publish(Buffer.from(JSON.stringify(message)))
+    const send = async (): Promise<void> => this.#bus?.publish(Buffer.from(JSON.stringify(message)))
+    const publishing: Promise<void> = send()
       .catch(this.#onFailure)
       .finally(() => this.#publishing.delete(publishing))
     this.#publishing.add(publishing)

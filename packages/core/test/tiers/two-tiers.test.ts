@@ -339,6 +339,20 @@ describe('a bus', () => {
     expect(await cache.get('key')).toBe('value')
   })
 
+  test('that throws where it should reject takes nothing from a write that was done', async () => {
+    const { cache, bus } = await open()
+    const failures = jest.fn()
+    cache.on('failure', failures)
+    const error = new Error('a bug in the bus')
+    bus.publish = () => {
+      throw error
+    }
+    await cache.set('key', 'value')
+    await sleep(1)
+    expect(failures).toHaveBeenCalledWith({ error, namespace: '' })
+    expect(await cache.get('key')).toBe('value')
+  })
+
   test('that cannot be subscribed to at first is tried again, and what was kept until then is dropped', async () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'performance'] })
     const one = create()
