@@ -1,3 +1,4 @@
+import { Clock } from './clock.ts'
 import { Deadlines } from './deadlines.ts'
 import type { EvictionPolicy } from './eviction-policy.ts'
 import { type Entry, Slot } from './slot.ts'
@@ -26,14 +27,14 @@ export class MemoryStore {
   readonly #maxBytes: number
   readonly #weigh: (entry: Entry, key: string) => number
   readonly #sweep: Sweep | undefined
-  readonly #now: () => number
+  readonly #clock: Clock
 
   constructor(options: MemoryStoreOptions) {
     this.#policy = options.policy
     this.#maxEntries = options.maxEntries
     this.#maxBytes = options.maxBytes
     this.#weigh = options.weigh
-    this.#now = options.now
+    this.#clock = new Clock(options.now)
     if (options.sweep !== undefined) this.#sweep = new Sweep(this, options.sweep)
   }
 
@@ -54,14 +55,14 @@ export class MemoryStore {
 
   get(space: Space, key: string): Entry | undefined {
     const slot = space.slots.get(key)
-    const entry = slot?.live(this.#now)
+    const entry = slot?.live(this.#clock)
     if (entry !== undefined) this.#policy.use(slot as Slot)
     return entry
   }
 
   /** Like `get`, but does not count as a use. */
   peek(space: Space, key: string): Entry | undefined {
-    return space.slots.get(key)?.live(this.#now)
+    return space.slots.get(key)?.live(this.#clock)
   }
 
   set(space: Space, key: string, entry: Entry): void {
@@ -99,7 +100,7 @@ export class MemoryStore {
   *keys(prefix: string): Generator<string> {
     // A copy: a map that is written to while it is read shows a key again, and may never end.
     const keys: string[] = []
-    for (const slot of this.space(prefix).slots.values()) if (slot.live(this.#now) !== undefined) keys.push(slot.key)
+    for (const slot of this.space(prefix).slots.values()) if (slot.live(this.#clock) !== undefined) keys.push(slot.key)
     for (const key of keys) if (this.peek(this.space(prefix), key) !== undefined) yield key
   }
 
@@ -123,7 +124,7 @@ export class MemoryStore {
   /** Removes at most `limit` expired entries, and answers how many it were. */
   removeExpired(limit: number): number {
     for (let removed = 0; removed < limit; removed++) {
-      const slot = this.#deadlines.expired(this.#now)
+      const slot = this.#deadlines.expired(this.#clock.read)
       if (slot === undefined) return removed
       this.#remove(slot)
     }

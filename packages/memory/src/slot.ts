@@ -1,15 +1,11 @@
 import type { LiveEntry, StoredEntry } from '@cachekit/core'
+import { ALWAYS, type Clock, UNIT } from './clock.ts'
 import type { Deadline } from './deadlines.ts'
 import type { Queue } from './queue.ts'
 import type { Space } from './space.ts'
 
 /** What is stored: a value itself, or bytes. */
 export type Entry = LiveEntry | StoredEntry
-
-/** The unit of `#safeUntil`, in milliseconds: large enough that the time of day is a small integer until 2106. */
-const UNIT = 2000
-/** The largest integer that the engine keeps in the object itself. */
-const ALWAYS = 0x7fffffff
 
 /** The place of one key. What a hit touches comes first, to lie in one cache line. */
 export class Slot {
@@ -49,9 +45,9 @@ export class Slot {
   }
 
   /** The entry, unless it has expired by this clock. */
-  live(now: () => number): Entry | undefined {
-    if (this.#safeUntil === ALWAYS) return this.#entry
-    const time = now()
+  live(clock: Clock): Entry | undefined {
+    if (this.#safeUntil >= clock.soon) return this.#entry
+    const time = clock.now()
     if (time < this.#safeUntil * UNIT) return this.#entry
     const expiresAt = this.#entry?.expiresAt
     return expiresAt !== undefined && expiresAt <= time ? undefined : this.#entry
