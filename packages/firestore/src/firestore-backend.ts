@@ -48,8 +48,8 @@ const SUPPORTS: Omit<BackendSupports, 'maxValueBytes'> = {
 const BATCH = { keys: 250, bytes: 2 * 1024 * 1024 }
 /** How many documents one request reads: they may have a mebibyte each, and come within the timeout or not at all. */
 const READ_BATCH = { keys: 100 }
-/** How many ids one query finds. */
-const PAGE = 1000
+/** At most so many ids are held in memory. */
+const MAX_PAGE = 10_000
 
 /** A write to a document was refused because of what is there, or is not. */
 const CONFLICTS: ReadonlySet<number | undefined> = new Set([
@@ -195,18 +195,20 @@ export class FirestoreBackend extends BaseBackend {
   /** The documents whose ids start with `prefix`, page by page, each behind the last id of the page before it. */
   async *#pages(prefix: string, fields: string[], progress: Progress): AsyncGenerator<Snapshot[]> {
     const { from, before } = idRange(prefix)
+    // Firestore finds some thousands in a second, and all of a page have to come within the timeout.
+    const size = Math.min(Math.ceil(this.timeout / 2), MAX_PAGE)
     let last: unknown
     for (;;) {
       const { docs } = await this.#connection.run(client => {
         const ids = client.collection(this.#collection).where('id', '>=', from).where('id', '<', before).orderBy('id')
         return (last === undefined ? ids : ids.startAfter(last))
           .select(...fields)
-          .limit(PAGE)
+          .limit(size)
           .get()
       })
       progress()
       if (docs.length > 0) yield docs
-      if (docs.length < PAGE) return
+      if (docs.length < size) return
       last = docs.at(-1)?.get('id')
     }
   }
