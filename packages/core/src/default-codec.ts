@@ -121,7 +121,7 @@ function check(depth: number, value: unknown, typed: boolean): unknown {
 }
 
 function checkObject(depth: number, value: object, typed: boolean): unknown {
-  if (depth > MAX_DEPTH) throw refusal(depth, `is more than ${MAX_DEPTH} levels deep, or contains itself`)
+  if (depth >= MAX_DEPTH) throw refusal(depth, `is more than ${MAX_DEPTH} levels deep, or contains itself`)
   if (isPlainArray(value)) return checkArray(depth, value, typed)
   if (isPlainObject(value)) return checkPlainObject(depth, value, typed)
   const name = typeName(value)
