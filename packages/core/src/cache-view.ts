@@ -467,13 +467,13 @@ export class CacheView<V> implements Cache<V> {
     loader: BulkLoader<T>,
     options?: LoadOptions<NoInfer<T>>,
   ): Promise<(T | undefined)[]> {
-    const stored = new Map(this.#keys(keys).map((each, index) => [keys[index] as string, each]))
+    this.#keys(keys)
     assertArgument(typeof loader === 'function', 'loader must be a function', loader, typeOf)
     const merged = this.#merge(options) as LoadOptions<V>
-    const looks = await this.#lookMany([...stored.values()], merged)
-    const first = new Map(Array.from(stored.keys(), (key, index) => [key, looks[index]]))
-    const values = await loadMany([...stored.keys()], loader, (key, one, onWait) =>
-      this.#getOrSet(key, one, merged, { first: first.get(key), onWait }),
+    const unique = [...new Set(keys)]
+    const looks = await this.#lookMany(unique.map(toStoreKey), merged)
+    const values = await loadMany(unique, loader, (key, index, one, onWait) =>
+      this.#getOrSet(key, one, merged, { first: looks[index], onWait }),
     )
     return keys.map(key => values.get(key)) as (T | undefined)[]
   }

@@ -16,7 +16,7 @@ interface Item {
 export async function loadMany(
   keys: readonly string[],
   loader: BulkLoader<unknown>,
-  getOrSet: (key: string, loader: Loader<unknown>, onWait: () => void) => Promise<unknown>,
+  getOrSet: (key: string, index: number, loader: Loader<unknown>, onWait: () => void) => Promise<unknown>,
 ): Promise<Map<string, unknown>> {
   const undecided = new Set(keys)
   let items = new Map<string, Item>()
@@ -27,14 +27,14 @@ export async function loadMany(
     items = new Map()
     void loadTogether(together, loader)
   }
-  const get = async (key: string): Promise<[string, unknown]> => {
+  const get = async (key: string, index: number): Promise<[string, unknown]> => {
     const one: Loader<unknown> = ({ signal }) =>
       new Promise((resolve, reject) => {
         items.set(key, { signal, resolve, reject })
         decide(key)
       })
     try {
-      return [key, await getOrSet(key, one, () => decide(key))]
+      return [key, await getOrSet(key, index, one, () => decide(key))]
     } finally {
       decide(key)
     }

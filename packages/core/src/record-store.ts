@@ -60,13 +60,28 @@ export class EncodedRecords implements RecordStore {
   readonly now: () => number = Date.now
   readonly #backend: Store
   readonly #codec: Codec
+  /** The reads that are about to begin. */
+  readonly #reads = new Map<string, Promise<readonly (Stored | undefined)[]>>()
 
   constructor(backend: Store, codec: Codec) {
     this.#backend = backend
     this.#codec = codec
   }
 
-  async read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
+  /** However many callers want the same in one turn, the store is asked once: after all of them have called. */
+  read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
+    const id = JSON.stringify(keys)
+    const read = async (): Promise<readonly (Stored | undefined)[]> => {
+      await undefined
+      this.#reads.delete(id)
+      return this.#read(keys)
+    }
+    const reading = this.#reads.get(id) ?? read()
+    this.#reads.set(id, reading)
+    return reading
+  }
+
+  async #read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
     const [key = ''] = keys
     if (keys.length > 1) {
       const found = await this.#backend.getMany(keys)

@@ -49,6 +49,41 @@ describe('leases', () => {
     expect(loader).toHaveBeenCalledTimes(1)
   })
 
+  test('callers of one turn ask the store once, and it is asked after the last of them has called', async () => {
+    const cache = open()
+    await cache.set('key', { name: 'old' })
+    store.calls.splice(0)
+    const values = Array.from({ length: 250 }, () => cache.getOrSet('key', () => 'loaded', { tags: ['tag'] }))
+    values.push(...Array.from({ length: 250 }, () => cache.get('key')))
+    expect(store.calls).toEqual([])
+    store.db.prepare('UPDATE cache SET value = ?').run(Buffer.from('7'))
+    expect(new Set(await Promise.all(values))).toEqual(new Set([7]))
+    // The key and the token of its tag; the key alone.
+    expect(store.calls).toEqual(['get', 'get', 'get'])
+    expect(await cache.get('key')).toBe(7)
+    expect(store.calls).toHaveLength(4)
+  })
+
+  test('callers that share a read get an object each', async () => {
+    const cache = open()
+    await cache.set('key', { name: 'Ada' })
+    const [first, second] = await Promise.all([cache.get('key'), cache.get('key')])
+    expect(first).toEqual({ name: 'Ada' })
+    expect(first).not.toBe(second)
+  })
+
+  test('a read that fails is asked again by who comes later', async () => {
+    const cache = open({ breaker: false })
+    await cache.set('key', 'value')
+    store.before = async () => {
+      throw new StoreDown()
+    }
+    const failed = await Promise.all([cache.get('key'), cache.get('key')].map(code))
+    expect(failed).toEqual(['CACHE_UNAVAILABLE', 'CACHE_UNAVAILABLE'])
+    store.before = async () => {}
+    expect(await cache.get('key')).toBe('value')
+  })
+
   test('a loader that takes longer than the lease keeps it', async () => {
     const loaded = gate<string>()
     const loader = jest.fn(() => loaded.promise)
