@@ -53,7 +53,9 @@ describe('leases', () => {
     const cache = open()
     await cache.set('key', { name: 'old' })
     store.calls.splice(0)
-    const values = Array.from({ length: 250 }, () => cache.getOrSet('key', () => 'loaded', { tags: ['tag'] }))
+    const values: Promise<unknown>[] = Array.from({ length: 250 }, () =>
+      cache.getOrSet('key', () => 'loaded', { tags: ['tag'] }),
+    )
     values.push(...Array.from({ length: 250 }, () => cache.get('key')))
     expect(store.calls).toEqual([])
     store.db.prepare('UPDATE cache SET value = ?').run(Buffer.from('7'))
