@@ -4,10 +4,7 @@
 export interface FirestoreClient {
   collection(id: string): Collection
   getAll(...documentsAndOptions: (Document | ReadOptions)[]): Promise<Snapshot[]>
-  runTransaction<T>(
-    update: (transaction: Transaction) => Promise<T>,
-    options?: { readonly maxAttempts?: number },
-  ): Promise<T>
+  batch(): WriteBatch
 }
 
 export interface Collection extends Query {
@@ -22,12 +19,13 @@ export interface ReadOptions {
   readonly fieldMask?: unknown[]
 }
 
-/** The writes of a transaction; none of ours reads. */
-export interface Transaction {
+/** Writes that are applied together, or none of them. */
+export interface WriteBatch {
   create(document: Document, fields: object): unknown
   set(document: Document, fields: object): unknown
   update(document: Document, fields: object, precondition: object): unknown
   delete(document: Document, precondition?: object): unknown
+  commit(): Promise<unknown>
 }
 
 export interface Query {

@@ -30,11 +30,7 @@ export function passedClient({
       'Pass client alone, without projectId, databaseId and clientOptions: it is already configured.',
     )
   }
-  if (
-    typeof client !== 'object' ||
-    typeof client?.runTransaction !== 'function' ||
-    typeof client.getAll !== 'function'
-  ) {
+  if (typeof client !== 'object' || typeof client?.batch !== 'function' || typeof client.getAll !== 'function') {
     throw invalidArgument('client must be a Firestore of @google-cloud/firestore or firebase-admin.')
   }
   return client

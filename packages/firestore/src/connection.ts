@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CacheError } from '@cachekit/core'
 import type { Settings } from '@google-cloud/firestore'
-import type { FirestoreClient, Transaction } from './client.ts'
+import type { FirestoreClient, WriteBatch } from './client.ts'
 import { type ConnectionOptions, clientSettings, passedClient } from './connection-options.ts'
 import { Status, statusOf } from './errors.ts'
 import { OwnClient } from './own-client.ts'
@@ -53,16 +53,18 @@ export class FirestoreConnection {
 
   /**
    * Applies all writes of `write` or none. Those that met other writers (ABORTED: nothing was applied) are sent again,
-   * for as long as a call may take. A transaction without reads is a single request, and the only one that the driver
-   * can be kept from sending again.
+   * for as long as a call may take.
    */
-  async commit(write: (transaction: Transaction, client: FirestoreClient) => void): Promise<void> {
+  async commit(write: (batch: WriteBatch, client: FirestoreClient) => void): Promise<void> {
     const end = performance.now() + this.#timeout
     for (let delay = BACKOFF.first; ; delay = Math.min(2 * delay, BACKOFF.most)) {
       try {
-        return await this.run(client =>
-          client.runTransaction(async transaction => write(transaction, client), { maxAttempts: 1 }),
-        )
+        await this.run(client => {
+          const batch = client.batch()
+          write(batch, client)
+          return batch.commit()
+        })
+        return
       } catch (error) {
         if (statusOf(error) !== Status.ABORTED || performance.now() + delay > end) throw error
       }

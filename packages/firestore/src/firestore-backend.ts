@@ -11,7 +11,7 @@ import {
   type Progress,
   type StoredEntry,
 } from '@cachekit/core'
-import type { Document, FirestoreClient, Snapshot, Transaction } from './client.ts'
+import type { Document, FirestoreClient, Snapshot, WriteBatch } from './client.ts'
 import { FirestoreConnection } from './connection.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { Status, statusOf, toErrorFields } from './errors.ts'
@@ -116,16 +116,16 @@ export class FirestoreBackend extends BaseBackend {
   }
 
   protected override _set(id: string, entry: NewEntry): Promise<void> {
-    return this.#write([id], (transaction, document) => transaction.set(document, toFields(id, entry)))
+    return this.#write([id], (batch, document) => batch.set(document, toFields(id, entry)))
   }
 
   protected override async _setMany(
     entries: readonly (readonly [id: string, entry: NewEntry])[],
     progress: Progress,
   ): Promise<void> {
-    await this.inBatches(entries, { ...BATCH, size: messageBytes }, progress, batch =>
-      this.#connection.commit((transaction, client) => {
-        for (const [id, entry] of batch) transaction.set(this.#document(client, id), toFields(id, entry))
+    await this.inBatches(entries, { ...BATCH, size: messageBytes }, progress, items =>
+      this.#connection.commit((batch, client) => {
+        for (const [id, entry] of items) batch.set(this.#document(client, id), toFields(id, entry))
       }),
     )
   }
@@ -141,11 +141,11 @@ export class FirestoreBackend extends BaseBackend {
     next: NewEntry | undefined,
   ): Promise<boolean> {
     try {
-      await this.#write([id], (transaction, document) => {
-        if (expected === undefined) return next && transaction.create(document, toFields(id, next))
+      await this.#write([id], (batch, document) => {
+        if (expected === undefined) return next && batch.create(document, toFields(id, next))
         const unchanged = { lastUpdateTime: (expected as FirestoreEntry).updateTime }
-        if (next === undefined) return transaction.delete(document, unchanged)
-        return transaction.update(document, toChange(next), unchanged)
+        if (next === undefined) return batch.delete(document, unchanged)
+        return batch.update(document, toChange(next), unchanged)
       })
       return true
     } catch (error) {
@@ -169,16 +169,14 @@ export class FirestoreBackend extends BaseBackend {
   }
 
   protected override async _deleteMany(ids: readonly string[], progress: Progress): Promise<void> {
-    await this.inBatches(ids, BATCH, progress, batch =>
-      this.#write(batch, (transaction, document) => transaction.delete(document)),
-    )
+    await this.inBatches(ids, BATCH, progress, items => this.#write(items, (batch, document) => batch.delete(document)))
   }
 
   protected override async _clear(prefix: string, progress: Progress): Promise<void> {
     for await (const page of this.#pages(prefix, ['id'], progress)) {
       for (let start = 0; start < page.length; start += BATCH.keys) {
-        await this.#connection.commit(transaction => {
-          for (const { ref } of page.slice(start, start + BATCH.keys)) transaction.delete(ref)
+        await this.#connection.commit(batch => {
+          for (const { ref } of page.slice(start, start + BATCH.keys)) batch.delete(ref)
         })
         progress()
       }
@@ -226,12 +224,9 @@ export class FirestoreBackend extends BaseBackend {
   }
 
   /** Writes to the documents of these entries, to all of them or none. */
-  #write(
-    ids: readonly string[],
-    write: (transaction: Transaction, document: Document, id: string) => unknown,
-  ): Promise<void> {
-    return this.#connection.commit((transaction, client) => {
-      for (const id of ids) write(transaction, this.#document(client, id), id)
+  #write(ids: readonly string[], write: (batch: WriteBatch, document: Document, id: string) => unknown): Promise<void> {
+    return this.#connection.commit((batch, client) => {
+      for (const id of ids) write(batch, this.#document(client, id), id)
     })
   }
 

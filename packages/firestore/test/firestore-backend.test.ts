@@ -234,7 +234,7 @@ describeService('firestore', server => {
   describe('clear', () => {
     test('of 5,200 entries goes on in pages, and leaves those of others', async () => {
       const requests: string[] = []
-      const mine = open({ client: client(counting(requests)), namespace: 'mine' })
+      const mine = open({ client: client(counting(requests)), namespace: 'mine', timeout: 4000 })
       await mine.setMany(range(5200).map(key => [key, bytes('1')]))
       const neighbours = ['min', 'mine2', 'mine@', 'mine;', 'mine9', 'Mine']
       for (const namespace of neighbours) await openOwn({ namespace }).set('k', bytes('1'))
@@ -243,7 +243,8 @@ describeService('firestore', server => {
       expect((await collection.get()).docs.map(each => each.get('id')).sort()).toEqual(
         neighbours.map(name => `${name.replace('@', '%40')}:k`).sort(),
       )
-      expect(requests.filter(name => name === 'RunQuery')).toHaveLength(6)
+      // 2,000 at a time: half the timeout.
+      expect(requests.filter(name => name === 'RunQuery')).toHaveLength(3)
       expect(requests.filter(name => name === 'Commit')).toHaveLength(21)
     }, 60_000)
 
