@@ -53,7 +53,7 @@ export function timeoutsOf(timeouts: CacheDefaults<never>['loaderTimeout']): {
 } {
   const { soft, hard = HARD_TIMEOUT } = timeouts ?? {}
   return {
-    soft: soft === undefined ? undefined : parseDuration('loaderTimeout.soft', soft),
+    soft: soft === undefined ? soft : parseDuration('loaderTimeout.soft', soft),
     hard: Math.min(parseDuration('loaderTimeout.hard', hard), 0x7fffffff),
   }
 }
@@ -62,7 +62,7 @@ export function timeoutsOf(timeouts: CacheDefaults<never>['loaderTimeout']): {
 export function lifeOf<T>(options: Omit<CacheDefaults<T>, 'schema'>, value: T): Life {
   const { ttl = 'forever', jitter = 0 } = options
   const whole = parseTtl(typeof ttl === 'function' ? ttl(value) : ttl)
-  const shortened = whole === undefined || jitter === 0 ? whole : Math.ceil(whole * (1 - jitter * Math.random())) || 1
+  const shortened = whole && (Math.ceil(whole * (1 - jitter * Math.random())) || 1)
   return { ttl: shortened, stale: Math.max(...staleTimesOf(options)) }
 }
 
@@ -100,7 +100,7 @@ export async function validate<T>(schema: StandardSchema<T> | undefined, value: 
 
 /** Whether processes take leases on the store, and for how long. */
 export function leaseOf(lease: CacheOptions<never>['lease'], shared: boolean): LeaseSettings {
-  const options = typeof lease === 'object' && lease !== null ? lease : { scope: lease }
+  const options = typeof lease === 'object' && lease ? lease : { scope: lease }
   const { scope = shared ? 'store' : 'process', ttl = 5000, wait = 30_000 } = options
   assertArgument(scope === 'store' || scope === 'process', "lease.scope must be 'store' or 'process'", scope)
   const life = parseDuration('lease.ttl', ttl)

@@ -36,6 +36,7 @@ import { LocalTier, type Target } from './local-tier.ts'
 import { noBackend, type Store } from './no-backend.ts'
 import { assertKey, childPrefix, rootPrefix } from './physical-id.ts'
 import { type Loaded, NOTHING, Protocol } from './protocol.ts'
+import { NO_TAGS } from './record.ts'
 import {
   EncodedRecords,
   isThenable,
@@ -86,7 +87,7 @@ const STORE_FAILURES: ReadonlySet<CacheErrorCode> = new Set([
 /** How many records `keys` looks at together. */
 const KEYS_PAGE = 100
 /** What `add` and `increment` hope for. */
-const ABSENT: Look = { state: 'absent', record: undefined, tokens: new Map(), born: 0 }
+const ABSENT: Look = { state: 'absent', record: undefined, tokens: NO_TAGS, born: 0 }
 
 type Found = { readonly value: unknown } | undefined
 /** A value to be stored, checked. */
@@ -482,7 +483,7 @@ export class CacheView<V> implements Cache<V> {
   async #lookMany(stored: readonly string[], { tags, signal, refresh }: LoadOptions<V>): Promise<readonly Look[]> {
     if (stored.length === 0 || this.backend === undefined) return []
     const checked = checkTags(tags)
-    const read = () => (refresh ? this.#tagged.look(stored, checked) : this.#tagged.glance(stored, checked))
+    const read = () => this.#tagged[refresh ? 'look' : 'glance'](stored, checked)
     try {
       return await this.#shared.guard.askPatiently(read, signal)
     } catch (error) {

@@ -164,7 +164,7 @@ export class Protocol {
   /** `glances`: what the local tier has will do. */
   async #look({ stored, tags, signal }: Call, glances = false): Promise<Look> {
     const { guard, tagged } = this.#parts
-    const read = () => (glances ? tagged.glance([stored], tags) : tagged.look([stored], tags))
+    const read = () => tagged[glances ? 'glance' : 'look']([stored], tags)
     const [look] = await guard.askPatiently(read, signal)
     return look as Look
   }

@@ -55,6 +55,9 @@ export interface RecordStore {
   remove(key: string, expected: Stored): Awaitable<boolean>
 }
 
+/** As many keys as one call has: its own, and those of the tokens of its tags. Of batches, no two are alike. */
+const MOST_SHARED = 33
+
 /** Records as bytes: every backend can do that. */
 export class EncodedRecords implements RecordStore {
   readonly now: () => number = Date.now
@@ -70,6 +73,7 @@ export class EncodedRecords implements RecordStore {
 
   /** However many callers want the same in one turn, the store is asked once: after all of them have called. */
   read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
+    if (keys.length > MOST_SHARED) return this.#read(keys)
     const id = JSON.stringify(keys)
     const read = async (): Promise<readonly (Stored | undefined)[]> => {
       await undefined
@@ -82,7 +86,7 @@ export class EncodedRecords implements RecordStore {
   }
 
   async #read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
-    const [key = ''] = keys
+    const key = keys[0] as string
     if (keys.length > 1) {
       const found = await this.#backend.getMany(keys)
       return found.map((bytes, index) => bytes && new BytesRecord(bytes, keys[index] as string, this.#codec))
@@ -362,7 +366,7 @@ class Entry implements LiveRecord {
 // Most codecs answer at once. Waiting all the same would cost a turn of the event loop for each value of a batch.
 
 export function isThenable<T>(value: Awaitable<T>): value is PromiseLike<T> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+  return typeof (value as Partial<PromiseLike<T>> | null | undefined)?.then === 'function'
 }
 
 export function andThen<T, R>(value: Awaitable<T>, then: (value: T) => R): Awaitable<R> {

@@ -16,7 +16,8 @@ const NEWLINE = 10
 /** The length of -9007199254740991. */
 const MAX_INTEGER_BYTES = 17
 const NONE = '-'
-export const NO_TAGS: ReadonlyMap<string, string> = new Map()
+/** Neither a tag nor its token. */
+export const NO_TAGS: ReadonlyMap<string, never> = new Map<string, never>()
 
 /** A stored value, the lease of whoever is loading it, or the token of a tag, which is an id and nothing else. */
 export interface EntryRecord {

@@ -65,7 +65,7 @@ export class TaggedRecords {
     const looks = new Map<string, Look>()
     for (const key of keys) {
       const record = local.find(key)
-      if (record !== undefined) looks.set(key, { state: 'fresh', record, tokens: NO_TOKENS, born })
+      if (record !== undefined) looks.set(key, { state: 'fresh', record, tokens: NO_TAGS, born })
     }
     const missing = keys.filter(key => !looks.has(key))
     if (missing.length > 0) {
@@ -114,7 +114,7 @@ export class TaggedRecords {
 
   /** The tokens of `tags`, each made where it is missing, and prolonged where it would end in less than so many milliseconds. */
   async tokens(tags: readonly string[], needed: number, known?: Tokens): Promise<Tokens> {
-    if (tags.length === 0) return NO_TOKENS
+    if (tags.length === 0) return NO_TAGS
     const found = known ?? (await this.#read(tags))
     const provide = async (tag: string): Promise<readonly [string, Stored]> => {
       const key = keyOfToken(tag)
@@ -147,5 +147,3 @@ export function idsOf(tags: Iterable<string>, tokens: Tokens): ReadonlyMap<strin
   const ids = Array.from(tags, tag => [tag, (tokens.get(tag) as Stored).id] as const)
   return ids.length === 0 ? NO_TAGS : new Map(ids)
 }
-
-const NO_TOKENS: Tokens = new Map()
