@@ -332,7 +332,7 @@ export class Protocol {
 
 /** Shorter than the longest key, however long this one is. */
 const keyOfRefreshLease = (stored: string): string =>
-  `~l:${stored.length < 2000 ? stored : process.getBuiltinModule('node:crypto').createHash('sha256').update(stored).digest('hex')}`
+  `~l:${stored.length < 2000 ? stored : process.getBuiltinModule('node:crypto').hash('sha256', stored, 'base64url')}`
 
 /** Whether what was read proves that nothing was invalidated since the load began. */
 function isBasis(load: Load | undefined, { record, state }: Look): boolean {

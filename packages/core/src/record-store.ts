@@ -55,6 +55,8 @@ export interface RecordStore {
   remove(key: string, expected: Stored): Awaitable<boolean>
 }
 
+type Reading = Promise<readonly (Stored | undefined)[]>
+
 /** As many keys as one call has: its own, and those of the tokens of its tags. Of batches, no two are alike. */
 const MOST_SHARED = 33
 
@@ -63,41 +65,45 @@ export class EncodedRecords implements RecordStore {
   readonly now: () => number = Date.now
   readonly #backend: Store
   readonly #codec: Codec
-  /** The reads that are about to begin. */
-  readonly #reads = new Map<string, Promise<readonly (Stored | undefined)[]>>()
+  /** The reads that have begun, each with one that is about to. */
+  readonly #begun = new Map<string, { next?: Reading | undefined }>()
 
   constructor(backend: Store, codec: Codec) {
     this.#backend = backend
     this.#codec = codec
   }
 
-  /** However many callers want the same in one turn, the store is asked once: after all of them have called. */
-  read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
+  /** Who wants what is just being read shares one more read with all who want it in this turn: it begins after they called. */
+  read(keys: readonly string[]): Reading {
     if (keys.length > MOST_SHARED) return this.#read(keys)
-    const id = JSON.stringify(keys)
-    const read = async (): Promise<readonly (Stored | undefined)[]> => {
-      await undefined
-      this.#reads.delete(id)
+    // No key in a store begins like that.
+    const id = keys.length > 1 ? `~${JSON.stringify(keys)}` : (keys[0] as string)
+    const begun = this.#begun.get(id)
+    if (begun === undefined) return this.#read(keys, id)
+    begun.next ??= Promise.resolve().then(() => {
+      begun.next = undefined
       return this.#read(keys)
-    }
-    const reading = this.#reads.get(id) ?? read()
-    this.#reads.set(id, reading)
-    return reading
+    })
+    return begun.next
   }
 
-  async #read(keys: readonly string[]): Promise<readonly (Stored | undefined)[]> {
+  async #read(keys: readonly string[], id?: string): Reading {
     const key = keys[0] as string
-    if (keys.length > 1) {
-      const found = await this.#backend.getMany(keys)
-      return found.map((bytes, index) => bytes && new BytesRecord(bytes, keys[index] as string, this.#codec))
-    }
+    if (id) this.#begun.set(id, {})
     try {
+      if (keys.length > 1) {
+        const found = await this.#backend.getMany(keys)
+        return found.map((bytes, index) => bytes && new BytesRecord(bytes, keys[index] as string, this.#codec))
+      }
       const bytes = await this.#backend.get(key)
       return [bytes && new BytesRecord(bytes, key, this.#codec)]
     } catch (error) {
       // Something that the backend itself could not make sense of.
-      if (isCacheError(error, 'CACHE_CORRUPT_ENTRY')) return [new BytesRecord(undefined, key, this.#codec)]
+      if (keys.length === 1 && isCacheError(error, 'CACHE_CORRUPT_ENTRY'))
+        return [new BytesRecord(undefined, key, this.#codec)]
       throw error
+    } finally {
+      if (id) this.#begun.delete(id)
     }
   }
 

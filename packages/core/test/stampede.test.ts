@@ -49,7 +49,7 @@ describe('leases', () => {
     expect(loader).toHaveBeenCalledTimes(1)
   })
 
-  test('callers of one turn ask the store once, and it is asked after the last of them has called', async () => {
+  test('callers who want what is just being read share one more read, which begins after the last of them has called', async () => {
     const cache = open()
     await cache.set('key', { name: 'old' })
     store.calls.splice(0)
@@ -57,13 +57,46 @@ describe('leases', () => {
       cache.getOrSet('key', () => 'loaded', { tags: ['tag'] }),
     )
     values.push(...Array.from({ length: 250 }, () => cache.get('key')))
-    expect(store.calls).toEqual([])
+    // The key and the token of its tag in a batch; the key alone.
+    expect(store.calls).toHaveLength(2 + 1)
     store.db.prepare('UPDATE cache SET value = ?').run(Buffer.from('7'))
     expect(new Set(await Promise.all(values))).toEqual(new Set([7]))
-    // The key and the token of its tag; the key alone.
-    expect(store.calls).toEqual(['get', 'get', 'get'])
+    expect(store.calls).toHaveLength(2 * (2 + 1))
     expect(await cache.get('key')).toBe(7)
-    expect(store.calls).toHaveLength(4)
+    expect(store.calls).toHaveLength(7)
+  })
+
+  test('nobody shares a read that began in an earlier turn', async () => {
+    const cache = open()
+    const answers = [gate(), gate()]
+    store.before = async () => answers[store.calls.length - 1]?.promise
+    const first = cache.get('key')
+    await sleep(5)
+    const later = [cache.get('key'), cache.get('key')]
+    await sleep(5)
+    expect(store.calls).toHaveLength(2)
+    const last = cache.get('key')
+    await sleep(5)
+    expect(store.calls).toHaveLength(3)
+    for (const answer of answers) answer.open()
+    expect(await Promise.all([first, ...later, last])).toEqual([undefined, undefined, undefined, undefined])
+  })
+
+  test('a batch and a key that is called like it are two things', async () => {
+    const cache = open()
+    await cache.setMany([
+      ['a', 1],
+      ['b', 2],
+      ['["a","b"]', 3],
+      ['~["a","b"]', 4],
+    ])
+    const values = await Promise.all([
+      cache.getMany(['a', 'b']),
+      cache.getMany(['a', 'b']),
+      cache.get('["a","b"]'),
+      cache.get('~["a","b"]'),
+    ])
+    expect(values).toEqual([[1, 2], [1, 2], 3, 4])
   })
 
   test('callers that share a read get an object each', async () => {
