@@ -34,6 +34,8 @@ const timings = new Map<number, Timing>()
 
 // ^C is for the parent, which closes everything in turn.
 process.on('SIGINT', () => {})
+// A parent that was killed can close nothing, and what is open here would go on.
+process.on('disconnect', () => process.exit())
 process.on('message', async (request: Request) => {
   try {
     reply({ answer: await answerTo(request) })
