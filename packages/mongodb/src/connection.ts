@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describeArgument, invalidArgument } from '@cachekit/core'
 import type { Collection, Db, MongoClient } from 'mongodb'
 import {
@@ -66,7 +67,8 @@ export class MongoConnection {
   /** Frees what is ours. */
   async close(): Promise<void> {
     this.#passed?.off('error', this.#ignore)
-    await this.#own?.close()
+    // The driver connects once more to end its sessions: a server that does not answer must not hold up the end.
+    await Promise.race([this.#own?.close(), sleep(0.9 * this.#timeout, undefined, { ref: false })])
   }
 
   #create(): MongoClient {
