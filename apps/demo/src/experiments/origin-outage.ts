@@ -39,6 +39,7 @@ export class OriginOutage {
   #known: Place[] = []
   #unknown: Place[] = []
   #timer: NodeJS.Timeout | undefined
+  readonly #underWay = new Set<Promise<void>>()
 
   constructor(origin: Origin, service: PlacesService) {
     this.#origin = origin
@@ -65,6 +66,9 @@ export class OriginOutage {
   /** Resolves when every place has been loaded. */
   async start(): Promise<void> {
     if (this.running) return
+    // Whoever asked while the origin was stopped has its answer from then.
+    this.end()
+    await Promise.all(this.#underWay)
     const started = newPhase()
     this.#origin.running = true
     this.figures = { ...(this.figures as { stopped: Phase }), started }
@@ -72,6 +76,7 @@ export class OriginOutage {
     const deadline = performance.now() + patience
     const loads = places.map(({ id }) => this.#service.loadsOf(id))
     const isLoaded = ({ id }: Place, index: number): boolean => this.#service.loadsOf(id) > (loads[index] ?? 0)
+    this.#askOn()
     while (!places.every(isLoaded) && performance.now() < deadline) await sleep(interval)
     this.end()
   }
@@ -92,7 +97,12 @@ export class OriginOutage {
     }, interval)
   }
 
-  async #ask(kind: keyof Phase, { id }: Place): Promise<void> {
+  #ask(kind: keyof Phase, place: Place): void {
+    const asking = this.#count(kind, place).finally(() => this.#underWay.delete(asking))
+    this.#underWay.add(asking)
+  }
+
+  async #count(kind: keyof Phase, { id }: Place): Promise<void> {
     const phase = this.figures?.started ?? this.figures?.stopped
     if (!phase) return
     const answer = await this.#service.nearest(id, options).catch(() => undefined)
