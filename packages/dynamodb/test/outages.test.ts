@@ -1,16 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
-import {
-  bytes,
-  callAll,
-  operations,
-  range,
-  settled,
-  text,
-  timeout,
-  worksAgain,
-  writes,
-} from '../../core/test/outages.ts'
+import { bytes, outageCases, range, settled, startLate, text, timeout, worksAgain } from '../../core/test/outages.ts'
 import { DynamoDBBackend, type DynamoDBBackendOptions } from '../src/index.ts'
 import { local } from './fixtures/local.ts'
 import { warmUp } from './fixtures/warm-up.ts'
@@ -41,25 +31,12 @@ function open(options: DynamoDBBackendOptions): DynamoDBBackend {
 }
 
 describeService('dynamodb', () => {
-  test.each([true, false])(
-    'a server that starts after the backend is used as soon as it is there (provision: %s)',
-    async provision => {
-      const server = await ownServer()
-      await server.stop()
-      const backend = open({ ...local(server.url), provision })
-      for (let round = 0; round < 3; round++) {
-        const { values, errors } = await settled(callAll(backend))
-        expect(values).toEqual([])
-        expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
-        for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
-          expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
-        }
-      }
-      await restart(server)
-      expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-    },
-    120_000,
-  )
+  outageCases({ start: ownServer, open: ({ url }) => open(local(url)), ready: warmUp, keeps: true, callers: 20 })
+
+  test('a server that starts after a backend that creates no table', async () => {
+    const withoutTable = ({ url }: Server): DynamoDBBackend => open({ ...local(url), provision: false })
+    await startLate({ start: ownServer, open: withoutTable, ready: warmUp })
+  }, 120_000)
 
   test('calls under way when the server is killed settle, and none claims to be undone', async () => {
     const server = await ownServer()
@@ -77,58 +54,6 @@ describeService('dynamodb', () => {
     await restart(server)
     await worksAgain(() => backend.set('k', bytes('2')))
     expect(text(await backend.get('k'))).toBe('2')
-  }, 120_000)
-
-  test('a server killed under load leaves no call behind', async () => {
-    const server = await ownServer()
-    const backend = open(local(server.url))
-    await backend.setMany(range(20).map(key => [key, bytes(key)]))
-    let over = false
-    const workers = range(20).map(async key => {
-      let count = 0
-      for (; !over; count++) {
-        const { values } = await settled([backend.get(key)])
-        for (const value of values) expect(text(value as Uint8Array | undefined)).toBe(key)
-        await sleep(5)
-      }
-      return count
-    })
-    await sleep(200)
-    await server.kill()
-    await sleep(200)
-    await restart(server)
-    await sleep(200)
-    over = true
-    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
-    expect(text(await worksAgain(() => backend.get('key-0')))).toBe('key-0')
-  }, 120_000)
-
-  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
-    const server = await ownServer()
-    const backend = open(local(server.url))
-    const keys = range(50)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    for (let round = 0; round < 2; round++) {
-      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
-      expect(values).toEqual([])
-      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
-    }
-    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
-    const thawing = keys.map(key => backend.get(key).then(text, () => key))
-    await server.resume()
-    expect(await Promise.all(thawing)).toEqual(keys)
-    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
-    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
-  }, 120_000)
-
-  test('a restart costs nothing but the calls in between', async () => {
-    const server = await ownServer()
-    const backend = open(local(server.url))
-    await backend.set('k', bytes('1'))
-    await restart(server)
-    expect(text(await worksAgain(() => backend.get('k')))).toBe('1')
-    for (const call of Object.values(operations)) await worksAgain(() => call(backend))
   }, 120_000)
 
   test('an increment whose answer is lost is not applied twice', async () => {

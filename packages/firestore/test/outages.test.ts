@@ -5,7 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { CacheError } from '@cachekit/core'
 import { describeService, FaultProxy, runScript, type Server, startServer } from '@cachekit/testing'
 import { type DocumentReference, Firestore } from '@google-cloud/firestore'
-import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
+import {
+  bytes,
+  callAll,
+  limit,
+  outageCases,
+  range,
+  settled,
+  text,
+  timeout,
+  worksAgain,
+} from '../../core/test/outages.ts'
 import { FirestoreBackend, type FirestoreBackendOptions } from '../src/index.ts'
 import { warmUp } from './fixtures/warm-up.ts'
 
@@ -38,22 +48,8 @@ function open({ host, port }: { host: string; port: number }, options: Firestore
 }
 
 describeService('firestore', () => {
-  test('a server that starts after the backend is used as soon as it is there', async () => {
-    const server = await ownServer()
-    await server.stop()
-    const backend = open(server)
-    for (let round = 0; round < 3; round++) {
-      const { values, errors } = await settled(callAll(backend))
-      expect(values).toEqual([])
-      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
-      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
-        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
-      }
-    }
-    await server.restart()
-    await warmUp(server)
-    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
+  // The emulator keeps its data in memory.
+  outageCases({ start: ownServer, open, ready: warmUp, keeps: false })
 
   test('calls under way when the server is killed settle, and none claims to be undone', async () => {
     const server = await ownServer()
@@ -71,64 +67,6 @@ describeService('firestore', () => {
     await server.restart()
     await warmUp(server)
     expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
-
-  test('a server killed under load leaves no call behind', async () => {
-    const server = await ownServer()
-    const backend = open(server)
-    await backend.setMany(range(50).map(key => [key, bytes(key)]))
-    let over = false
-    const workers = range(50).map(async key => {
-      let count = 0
-      for (; !over; count++) {
-        const { values } = await settled([backend.get(key)])
-        // The emulator keeps its data in memory, and comes back empty.
-        for (const value of values) expect([key, undefined]).toContain(text(value as Uint8Array | undefined))
-        await sleep(5)
-      }
-      return count
-    })
-    await sleep(100)
-    await server.kill()
-    await sleep(200)
-    await server.restart()
-    await sleep(200)
-    over = true
-    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
-    expect(await worksAgain(() => backend.get('key-0'))).toBeUndefined()
-  }, 30_000)
-
-  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
-    const server = await ownServer()
-    const backend = open(server)
-    const keys = range(50)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    for (let round = 0; round < 2; round++) {
-      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
-      expect(values).toEqual([])
-      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
-    }
-    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
-    const thawing = keys.map(key => backend.get(key).then(text, () => key))
-    await server.resume()
-    expect(await Promise.all(thawing)).toEqual(keys)
-    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
-    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
-    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
-  }, 30_000)
-
-  test('after a restart everything works again', async () => {
-    const server = await ownServer()
-    const backend = open(server)
-    await Promise.all(callAll(backend))
-    await server.restart()
-    await warmUp(server)
-    await worksAgain(() => backend.get('k'))
-    const { errors } = await settled(callAll(backend))
-    expect(errors).toEqual([])
-    await backend.set('k', bytes('1'))
-    expect(await backend.compareAndSet('k', bytes('1'), bytes('2'))).toBe(true)
   }, 30_000)
 
   test('a process that closes its backend while calls are under way on a frozen server ends', async () => {

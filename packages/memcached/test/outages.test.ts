@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
-import { bytes, callAll, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
+import { bytes, outageCases, range, settled, text, timeout, worksAgain } from '../../core/test/outages.ts'
 import { MemcachedBackend, type MemcachedBackendOptions } from '../src/index.ts'
 import { countsOf, keysIn } from './ask.ts'
 
@@ -29,21 +29,7 @@ function open(options: MemcachedBackendOptions): MemcachedBackend {
 const at = ({ host, port }: { host: string; port: number }): string => `${host}:${port}`
 
 describeService('memcached', () => {
-  test('a server that starts after the backend is used as soon as it is there', async () => {
-    const server = await ownServer()
-    await server.stop()
-    const backend = open({ servers: at(server) })
-    for (let round = 0; round < 3; round++) {
-      const { values, errors } = await settled(callAll(backend))
-      expect(values).toEqual([])
-      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
-      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
-        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
-      }
-    }
-    await server.restart()
-    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
+  outageCases({ start: ownServer, open: server => open({ servers: at(server) }), keeps: false })
 
   test('calls under way when the server is killed settle, and none claims to be undone', async () => {
     const server = await ownServer()
@@ -60,64 +46,6 @@ describeService('memcached', () => {
     )
     await server.restart()
     expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
-
-  test('a server killed under load leaves no call behind', async () => {
-    const server = await ownServer()
-    const backend = open({ servers: at(server) })
-    await backend.setMany(range(50).map(key => [key, bytes(key)]))
-    let over = false
-    const workers = range(50).map(async key => {
-      let count = 0
-      for (; !over; count++) {
-        const { values } = await settled([backend.get(key)])
-        // It comes back empty.
-        for (const value of values) expect([key, undefined]).toContain(text(value as Uint8Array | undefined))
-        await sleep(5)
-      }
-      return count
-    })
-    await sleep(100)
-    await server.kill()
-    await sleep(200)
-    await server.restart()
-    await sleep(200)
-    over = true
-    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
-    expect(await worksAgain(() => backend.get('key-0'))).toBeUndefined()
-  }, 30_000)
-
-  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
-    const server = await ownServer()
-    const backend = open({ servers: at(server) })
-    const keys = range(50)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    for (let round = 0; round < 2; round++) {
-      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
-      expect(values).toEqual([])
-      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
-    }
-    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
-    const thawing = keys.map(key => backend.get(key).then(text, () => key))
-    await server.resume()
-    expect(await Promise.all(thawing)).toEqual(keys)
-    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
-    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
-    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
-  }, 30_000)
-
-  test('after a restart everything works again, on an empty server', async () => {
-    const server = await ownServer()
-    const backend = open({ servers: at(server) })
-    await Promise.all(callAll(backend))
-    await server.restart()
-    await worksAgain(() => backend.get('k'))
-    const { errors } = await settled(callAll(backend))
-    expect(errors).toEqual([])
-    expect(await backend.increment('counter')).toBe(2)
-    await backend.set('k', bytes('1'))
-    expect(await backend.compareAndSet('k', bytes('1'), bytes('2'))).toBe(true)
   }, 30_000)
 
   describe('a write is never sent twice', () => {

@@ -2,7 +2,7 @@ import * as os from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeService, FaultProxy, type Server, startServer } from '@cachekit/testing'
 import { type Db, MongoClient } from 'mongodb'
-import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
+import { bytes, limit, outageCases, range, settled, text, timeout, worksAgain } from '../../core/test/outages.ts'
 import { MongoDBBackend, type MongoDBBackendOptions } from '../src/index.ts'
 import { primary } from './fixtures/primary.ts'
 
@@ -33,22 +33,17 @@ function bare(url: string, name: string): Db {
 }
 
 describeService('mongodb', () => {
-  test('a server that starts after the backend is used as soon as it is there', async () => {
-    const server = await ownServer()
-    await server.stop()
-    const backend = open({ url: server.url })
-    for (let round = 0; round < 3; round++) {
-      const { values, errors } = await settled(callAll(backend))
-      expect(values).toEqual([])
-      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
-      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
-        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
-      }
-    }
-    await server.restart()
-    await primary(server.url)
-    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 60_000)
+  outageCases({
+    start: ownServer,
+    open: ({ url }) => open({ url }),
+    openPassed: ({ url }) => {
+      const client = new MongoClient(url, { runtimeAdapters: { os } })
+      opened.push(client)
+      return open({ client, timeout: 300 })
+    },
+    ready: ({ url }) => primary(url),
+    keeps: true,
+  })
 
   test('calls under way when the server is killed settle, and none claims to be undone', async () => {
     const server = await ownServer()
@@ -68,51 +63,6 @@ describeService('mongodb', () => {
     await primary(server.url)
     expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
     expect(text(await backend.get('k'))).toBe('1')
-  }, 60_000)
-
-  test('a server killed under load leaves no call behind, and keeps what it acknowledged', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    await backend.setMany(range(50).map(key => [key, bytes(key)]))
-    let over = false
-    const workers = range(50).map(async key => {
-      let count = 0
-      for (; !over; count++) {
-        const { values } = await settled([backend.get(key)])
-        for (const value of values) expect(text(value as Uint8Array | undefined)).toBe(key)
-        await sleep(5)
-      }
-      return count
-    })
-    await sleep(100)
-    await server.kill()
-    await sleep(200)
-    await server.restart()
-    await primary(server.url)
-    await sleep(200)
-    over = true
-    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
-    expect(text(await worksAgain(() => backend.get('key-0')))).toBe('key-0')
-  }, 60_000)
-
-  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    const keys = range(50)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    for (let round = 0; round < 2; round++) {
-      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
-      expect(values).toEqual([])
-      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
-    }
-    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
-    const thawing = keys.map(key => backend.get(key).then(text, () => key))
-    await server.resume()
-    expect(await Promise.all(thawing)).toEqual(keys)
-    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
-    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
-    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
   }, 60_000)
 
   test('a frozen server takes no connection away for good', async () => {
@@ -138,33 +88,6 @@ describeService('mongodb', () => {
     expect(performance.now() - start).toBeLessThan(2 * limit)
     await call
     await server.resume()
-  }, 60_000)
-
-  test('late answers reach nobody on a client that was passed in, either', async () => {
-    const server = await ownServer()
-    const client = new MongoClient(server.url, { runtimeAdapters: { os } })
-    opened.push(client)
-    const backend = open({ client, timeout: 300 })
-    const keys = range(20)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    const { errors } = await settled(keys.map(key => backend.get(key)))
-    expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_TIMEOUT']))
-    await server.resume()
-    const answers = await Promise.all(keys.toReversed().map(key => worksAgain(() => backend.get(key))))
-    expect(answers.map(text)).toEqual(keys.toReversed())
-  }, 60_000)
-
-  test('after a restart everything works again', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    await Promise.all(callAll(backend))
-    await server.restart()
-    await primary(server.url)
-    await worksAgain(() => backend.get('k'))
-    const { errors } = await settled(callAll(backend))
-    expect(errors).toEqual([])
-    expect(await backend.increment('counter')).toBe(3)
   }, 60_000)
 
   describe('an increment is never applied twice', () => {

@@ -3,7 +3,18 @@ import { type AddressInfo, createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeService, FaultProxy, type Server, startPgBouncer, startServer } from '@cachekit/testing'
 import { Client, Pool } from 'pg'
-import { bytes, callAll, limit, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
+import {
+  bytes,
+  callAll,
+  limit,
+  outageCases,
+  range,
+  settled,
+  text,
+  timeout,
+  worksAgain,
+  writes,
+} from '../../core/test/outages.ts'
 import { PostgresBackend, type PostgresBackendOptions } from '../src/index.ts'
 
 // Jest fails a case during which a rejection is unhandled or an exception is not caught.
@@ -46,21 +57,12 @@ async function counterIn(url: string): Promise<number> {
 }
 
 describeService('postgres', () => {
-  test('a server that starts after the backend is used as soon as it is there', async () => {
-    const server = await ownServer()
-    await server.stop()
-    const backend = open({ url: server.url })
-    for (let round = 0; round < 3; round++) {
-      const { values, errors } = await settled(callAll(backend))
-      expect(values).toEqual([])
-      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
-      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
-        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
-      }
-    }
-    await server.restart()
-    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
+  outageCases({
+    start: ownServer,
+    open: ({ url }) => open({ url }),
+    openPassed: ({ url }) => open({ client: pool(url), timeout: 300 }),
+    keeps: true,
+  })
 
   test('calls to a server that is gone reject at once, and say that nothing was applied', async () => {
     const server = await ownServer()
@@ -94,50 +96,6 @@ describeService('postgres', () => {
     expect(text(await backend.get('k'))).toBe('1')
   }, 30_000)
 
-  test('a server killed under load leaves no call behind, and loses nothing', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    await backend.setMany(range(50).map(key => [key, bytes(key)]))
-    let over = false
-    const workers = range(50).map(async key => {
-      let count = 0
-      for (; !over; count++) {
-        const { values } = await settled([backend.get(key)])
-        for (const value of values) expect(text(value as Uint8Array | undefined)).toBe(key)
-        await sleep(5)
-      }
-      return count
-    })
-    await sleep(100)
-    await server.kill()
-    await sleep(200)
-    await server.restart()
-    await sleep(200)
-    over = true
-    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
-    expect(text(await worksAgain(() => backend.get('key-0')))).toBe('key-0')
-  }, 30_000)
-
-  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    const keys = range(50)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    for (let round = 0; round < 2; round++) {
-      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
-      expect(values).toEqual([])
-      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
-    }
-    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
-    const thawing = keys.map(key => backend.get(key).then(text, () => key))
-    await server.resume()
-    expect(await Promise.all(thawing)).toEqual(keys)
-    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
-    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
-    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
-  }, 30_000)
-
   test('what was never sent while the server was frozen is not sent when it thaws', async () => {
     const server = await ownServer()
     // A pool of others has no limit to how long one may wait for a connection.
@@ -164,30 +122,6 @@ describeService('postgres', () => {
     const sockets = process.getActiveResourcesInfo().filter(type => type === 'TCPSocketWrap')
     expect(sockets).toEqual([])
     await server.resume()
-  }, 30_000)
-
-  test('late answers reach nobody on a pool that was passed in, either', async () => {
-    const server = await ownServer()
-    const backend = open({ client: pool(server.url), timeout: 300 })
-    const keys = range(20)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    const { errors } = await settled(keys.map(key => backend.get(key)))
-    expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_TIMEOUT']))
-    await server.resume()
-    const answers = await Promise.all(keys.toReversed().map(key => worksAgain(() => backend.get(key))))
-    expect(answers.map(text)).toEqual(keys.toReversed())
-  }, 30_000)
-
-  test('after a restart everything works again, prepared statements too', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    await Promise.all(callAll(backend))
-    await server.restart()
-    await worksAgain(() => backend.get('k'))
-    const { errors } = await settled(callAll(backend))
-    expect(errors).toEqual([])
-    expect(await backend.increment('counter')).toBe(3)
   }, 30_000)
 
   describe('a process survives the end of its connections', () => {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describeService, FaultProxy, type Server, startRedisSentinel, startServer } from '@cachekit/testing'
 import { Redis } from 'ioredis'
-import { bytes, callAll, range, settled, text, timeout, worksAgain, writes } from '../../core/test/outages.ts'
+import { bytes, callAll, outageCases, range, settled, timeout, worksAgain } from '../../core/test/outages.ts'
 import { RedisBackend, type RedisBackendOptions } from '../src/index.ts'
 
 // Jest fails a case during which a rejection is unhandled or an exception is not caught.
@@ -32,21 +32,16 @@ function bare(url: string): Redis {
 }
 
 describeService('redis', () => {
-  test('a server that starts after the backend is used as soon as it is there', async () => {
-    const server = await ownServer()
-    await server.stop()
-    const backend = open({ url: server.url })
-    for (let round = 0; round < 3; round++) {
-      const { values, errors } = await settled(callAll(backend))
-      expect(values).toEqual([])
-      expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_UNAVAILABLE']))
-      for (const error of errors.filter(each => writes.includes(each.operation ?? ''))) {
-        expect([error.operation, error.outcome]).toEqual([error.operation, 'not-applied'])
-      }
-    }
-    await server.restart()
-    expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
+  outageCases({
+    start: ownServer,
+    open: ({ url }) => open({ url }),
+    openPassed: ({ url }) => {
+      const client = new Redis(url, { autoResendUnfulfilledCommands: false, disconnectTimeout: 0 })
+      opened.push({ close: async () => client.disconnect() })
+      return open({ client, timeout: 300 })
+    },
+    keeps: false, // it was started without persistence
+  })
 
   test('calls under way when the server is killed settle, and none claims to be undone', async () => {
     const server = await ownServer()
@@ -63,79 +58,6 @@ describeService('redis', () => {
     )
     await server.restart()
     expect(await worksAgain(() => backend.increment('counter'))).toBe(1)
-  }, 30_000)
-
-  test('a server killed under load leaves no call behind', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    await backend.setMany(range(50).map(key => [key, bytes(key)]))
-    let over = false
-    const workers = range(50).map(async key => {
-      let count = 0
-      for (; !over; count++) {
-        const { values } = await settled([backend.get(key)])
-        // Redis comes back empty: it was started without persistence.
-        for (const value of values) expect([key, undefined]).toContain(text(value as Uint8Array | undefined))
-        await sleep(5)
-      }
-      return count
-    })
-    await sleep(100)
-    await server.kill()
-    await sleep(200)
-    await server.restart()
-    await sleep(200)
-    over = true
-    expect(Math.min(...(await Promise.all(workers)))).toBeGreaterThan(2)
-    expect(await worksAgain(() => backend.get('key-0'))).toBeUndefined()
-  }, 30_000)
-
-  test('a frozen server costs every call its timeout, and no answer reaches another call after it', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    const keys = range(50)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    for (let round = 0; round < 2; round++) {
-      const { values, errors } = await settled([...callAll(backend), ...keys.map(key => backend.get(key))])
-      expect(values).toEqual([])
-      for (const error of errors) expect(['CACHE_TIMEOUT', 'CACHE_UNAVAILABLE']).toContain(error.code)
-    }
-    // Under way while the server thaws: these may be answered or not, but only by what is theirs.
-    const thawing = keys.map(key => backend.get(key).then(text, () => key))
-    await server.resume()
-    expect(await Promise.all(thawing)).toEqual(keys)
-    expect(text(await worksAgain(() => backend.get('key-7')))).toBe('key-7')
-    expect(await Promise.all(keys.map(async key => text(await backend.get(key))))).toEqual(keys)
-    expect((await backend.getMany(keys)).map(text)).toEqual(keys)
-  }, 30_000)
-
-  test('late answers reach nobody on a client that was passed in, either', async () => {
-    const server = await ownServer()
-    const client = new Redis(server.url, { autoResendUnfulfilledCommands: false, disconnectTimeout: 0 })
-    opened.push({ close: async () => client.disconnect() })
-    const backend = open({ client, timeout: 300 })
-    const keys = range(20)
-    await backend.setMany(keys.map(key => [key, bytes(key)]))
-    await server.freeze()
-    const { errors } = await settled(keys.map(key => backend.get(key)))
-    expect(new Set(errors.map(error => error.code))).toEqual(new Set(['CACHE_TIMEOUT']))
-    await server.resume()
-    const answers = await Promise.all(keys.toReversed().map(key => worksAgain(() => backend.get(key))))
-    expect(answers.map(text)).toEqual(keys.toReversed())
-  }, 30_000)
-
-  test('after a restart everything works again, scripts too', async () => {
-    const server = await ownServer()
-    const backend = open({ url: server.url })
-    await Promise.all(callAll(backend))
-    await server.restart()
-    await worksAgain(() => backend.get('k'))
-    const { errors } = await settled(callAll(backend))
-    expect(errors).toEqual([])
-    expect(await backend.increment('counter')).toBe(2)
-    await backend.set('k', bytes('1'))
-    expect(await backend.compareAndSet('k', bytes('1'), bytes('2'))).toBe(true)
   }, 30_000)
 
   describe('an increment is never applied twice', () => {
