@@ -566,9 +566,12 @@ export const faultCases: readonly CaseDefinition[] = [
             value >= least && value <= most,
             `${subject}: expected a counter from ${least} to ${most}, got ${value}`,
           )
+          // A server has only so many connections, and other runs of the kit may want theirs.
+          await backend.close()
+          await proxy.close()
         }
       }
-      await Promise.all(Array.from({ length: 4 }, worker))
+      await Promise.all(Array.from({ length: 3 }, worker))
     },
   },
 ]
