@@ -33,8 +33,8 @@ describe('conformance()', () => {
   })
 
   test('a case that hangs fails by itself', async () => {
-    const hanging: CaseDefinition = { rule: 'R1', title: 'hangs', timeout: 200, run: () => new Promise(() => {}) }
-    const { run } = prepare(hanging, 'root', onReference(), 1)
+    const hanging: CaseDefinition = { rule: 'R1', title: 'hangs', run: () => new Promise(() => {}) }
+    const { run } = prepare(hanging, 'root', onReference(), 1, 200)
     await expect(run()).rejects.toThrow('did not settle within 200 ms (seed 1)')
   })
 

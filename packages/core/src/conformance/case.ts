@@ -7,8 +7,6 @@ export type Rule = `R${number}`
 export interface CaseDefinition {
   readonly rule: Rule
   readonly title: string
-  /** Milliseconds after which the case has failed. Default: 10,000. */
-  readonly timeout?: number
   /** Run in the backend's own namespace only, and not also in one made from it. */
   readonly rootOnly?: boolean
   run(fixture: Fixture): Promise<void>

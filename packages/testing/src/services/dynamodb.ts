@@ -68,7 +68,7 @@ async function request(url: string, action: string, body: object): Promise<void>
 }
 
 function withJar(java: Program, jar: string): Program {
-  const args = [`-Djava.library.path=${join(dirname(jar), 'DynamoDBLocal_lib')}`, '-Xmx256m', '-jar', jar]
+  const args = [`-Djava.library.path=${join(dirname(jar), 'DynamoDBLocal_lib')}`, '-Xmx1g', '-jar', jar]
   const env = { ...process.env, ...java.env }
   const version = execFileSync(java.file, [...args, '-version'], { encoding: 'utf8', env }).trim()
   return { ...java, args, version }

@@ -20,7 +20,7 @@ export const firestore: ServiceDefinition = {
     if (gcloud !== undefined) kits.unshift(dirname(dirname(realpathSync(gcloud))))
     const kit = kits.find(folder => existsSync(join(folder, jar)))
     if (java === undefined || kit === undefined) return undefined
-    return { ...java, args: ['-Xmx512m', '-cp', join(kit, jar), main, 'start'], version: componentVersion(kit) }
+    return { ...java, args: ['-Xmx2g', '-cp', join(kit, jar), main, 'start'], version: componentVersion(kit) }
   },
   programArgs: port => ['--host=127.0.0.1', `--port=${port}`],
   containerCommand: port => ['gcloud', 'emulators', 'firestore', 'start', `--host-port=0.0.0.0:${port}`],

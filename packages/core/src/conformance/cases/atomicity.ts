@@ -3,6 +3,7 @@ import type { CacheBackend } from '../../backend.ts'
 import type { CaseDefinition } from '../case.ts'
 import { check, checkEqual, checkRejects, describe } from '../check.ts'
 import { invalidCounters } from '../corpora.ts'
+import { inLanes } from '../lanes.ts'
 import { bytes, pattern } from '../sample.ts'
 
 const MAX = Number.MAX_SAFE_INTEGER
@@ -68,23 +69,25 @@ export const atomicityCases: readonly CaseDefinition[] = [
         pattern(5000),
         pattern(100_000),
       ]
-      for (const value of stored.map(value => (typeof value === 'string' ? bytes(value) : value))) {
-        if (value.byteLength > backend.supports.maxValueBytes) continue
-        await backend.set('k', value)
+      const values = stored.map(value => (typeof value === 'string' ? bytes(value) : value))
+      await inLanes(values, async (value, index) => {
+        if (value.byteLength > backend.supports.maxValueBytes) return
+        const key = `k${index}`
+        await backend.set(key, value)
         for (const other of unequal(value)) {
           const subject = `expecting ${describe(other)} where ${describe(value)} is`
-          checkEqual(await backend.compareAndSet('k', other, bytes('wrong')), false, `compareAndSet ${subject}`)
-          checkEqual(await backend.compareAndDelete('k', other), false, `compareAndDelete ${subject}`)
+          checkEqual(await backend.compareAndSet(key, other, bytes('wrong')), false, `compareAndSet ${subject}`)
+          checkEqual(await backend.compareAndDelete(key, other), false, `compareAndDelete ${subject}`)
         }
-        checkEqual(await backend.get('k'), value, 'get after comparisons that failed')
-        checkEqual(await backend.compareAndSet('k', value, value), true, 'compareAndSet of the same value')
-        checkEqual(await backend.compareAndSet('k', value, bytes('next')), true, 'compareAndSet')
-        checkEqual(await backend.get('k'), bytes('next'), 'get after compareAndSet')
-        checkEqual(await backend.compareAndSet('k', bytes('next'), value), true, 'compareAndSet back')
-        checkEqual(await backend.compareAndDelete('k', value), true, 'compareAndDelete')
-        checkEqual(await backend.get('k'), undefined, 'get after compareAndDelete')
-        checkEqual(await backend.compareAndDelete('k', value), false, 'a second compareAndDelete')
-      }
+        checkEqual(await backend.get(key), value, 'get after comparisons that failed')
+        checkEqual(await backend.compareAndSet(key, value, value), true, 'compareAndSet of the same value')
+        checkEqual(await backend.compareAndSet(key, value, bytes('next')), true, 'compareAndSet')
+        checkEqual(await backend.get(key), bytes('next'), 'get after compareAndSet')
+        checkEqual(await backend.compareAndSet(key, bytes('next'), value), true, 'compareAndSet back')
+        checkEqual(await backend.compareAndDelete(key, value), true, 'compareAndDelete')
+        checkEqual(await backend.get(key), undefined, 'get after compareAndDelete')
+        checkEqual(await backend.compareAndDelete(key, value), false, 'a second compareAndDelete')
+      })
     },
   },
   {
@@ -130,7 +133,6 @@ export const atomicityCases: readonly CaseDefinition[] = [
   {
     rule: 'R20',
     title: 'updates by compareAndSet() in a loop lose nothing',
-    timeout: 20_000,
     async run(fixture) {
       const clients = await fixture.clients(3)
       const [backend] = clients

@@ -50,7 +50,6 @@ export const clearingCases: readonly CaseDefinition[] = [
   {
     rule: 'R11',
     title: 'clear() of one namespace leaves its parent and its siblings alone',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
       const views = hostileNames.map(name => [name, backend.namespace(name)] as const)
@@ -185,7 +184,6 @@ export const clearingCases: readonly CaseDefinition[] = [
   {
     rule: 'R11',
     title: 'clear() removes 1,700 entries, and not one of its neighbour',
-    timeout: 30_000,
     async run(fixture) {
       const backend = await fixture.backend()
       const [full, neighbour] = [backend.namespace('full'), backend.namespace('full_')]
@@ -202,7 +200,6 @@ export const clearingCases: readonly CaseDefinition[] = [
   {
     rule: 'R11',
     title: 'clear() ends and does its work while others write',
-    timeout: 20_000,
     async run(fixture) {
       const [backend, writer = backend] = await fixture.clients(2)
       const view = backend.namespace('busy')

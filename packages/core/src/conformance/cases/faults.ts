@@ -54,7 +54,6 @@ export const faultCases: readonly CaseDefinition[] = [
     ([what, fault]): CaseDefinition => ({
       rule: 'R31',
       title: `every call settles in time while the server ${what}`,
-      timeout: 20_000,
       rootOnly: true,
       async run(fixture) {
         const { direct, backend, proxy } = await behindProxy(fixture)
@@ -99,7 +98,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R31',
     title: 'clear(), keys() and large batches settle when nothing goes on for the timeout',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const keys = Array.from({ length: 1000 }, (_, index) => `k${index}`)
@@ -128,7 +126,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R1',
     title: 'while the server is away a read rejects, and is no miss',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const { direct, backend, proxy } = await behindProxy(fixture)
@@ -159,7 +156,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R4',
     title: 'no write resolves before the server can have heard of it',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const { backend, proxy } = await behindProxy(fixture)
@@ -182,7 +178,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R12',
     title: 'clear() names no crowd of keys in one command',
-    timeout: 60_000,
     rootOnly: true,
     async run(fixture) {
       const direct = await fixture.root()
@@ -234,7 +229,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R25',
     title: 'a batch that fails in part names the keys that failed, and the others are done',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const { direct, backend, proxy } = await behindProxy(fixture)
@@ -272,7 +266,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R26',
     title: 'a batch costs fewer round trips than its keys would one by one',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const proxy = await fixture.proxy()
@@ -312,7 +305,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R28',
     title: 'close() settles while the server is silent, and so do the calls under way',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const { backend, proxy } = await behindProxy(fixture)
@@ -327,7 +319,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R32',
     title: 'an outage is reported with its code, its cause, and for writes with their outcome',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const { direct, backend, proxy } = await behindProxy(fixture)
@@ -369,7 +360,6 @@ export const faultCases: readonly CaseDefinition[] = [
     ([what, fault]): CaseDefinition => ({
       rule: 'R33',
       title: `the same backend works again within 2 s after the server ${what}`,
-      timeout: 20_000,
       rootOnly: true,
       async run(fixture) {
         const { direct, backend, proxy } = await behindProxy(fixture)
@@ -389,7 +379,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R33',
     title: 'a backend that was created while the server was away works once it is there',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const proxy = await fixture.proxy()
@@ -407,7 +396,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'a late reply is given to nobody else',
-    timeout: 30_000,
     rootOnly: true,
     async run(fixture) {
       const { direct, backend, proxy } = await behindProxy(fixture)
@@ -443,7 +431,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'an answer that is cut off anywhere gives no wrong value, then or later',
-    timeout: 30_000,
     rootOnly: true,
     async run(fixture) {
       const { direct, backend, proxy } = await behindProxy(fixture)
@@ -469,7 +456,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'answers that come in pieces are put together',
-    timeout: 30_000,
     rootOnly: true,
     async run(fixture) {
       const proxy = await fixture.proxy()
@@ -495,7 +481,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'concurrent calls over a network that fails again and again still have an order',
-    timeout: 30_000,
     rootOnly: true,
     async run(fixture) {
       const { direct, backend, proxy } = await behindProxy(fixture)
@@ -534,7 +519,6 @@ export const faultCases: readonly CaseDefinition[] = [
   {
     rule: 'R35',
     title: 'a write whose reply is lost is not sent again',
-    timeout: 30_000,
     rootOnly: true,
     async run(fixture) {
       const direct = await fixture.root()

@@ -65,7 +65,6 @@ export const honestyCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'no call gets the answer to another one',
-    timeout: 20_000,
     async run(fixture) {
       const clients = await fixture.clients(2)
       const [backend] = clients
@@ -147,7 +146,6 @@ export const honestyCases: readonly CaseDefinition[] = [
   {
     rule: 'R36',
     title: 'keys() works where supports.iteration is true, and rejects where it is not',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
       if (!backend.supports.iteration) {
@@ -302,7 +300,6 @@ export const honestyCases: readonly CaseDefinition[] = [
   {
     rule: 'R36',
     title: 'a store that is not full loses nothing',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
       const keys = Array.from({ length: 800 }, (_, index) => `k${index}`)

@@ -4,36 +4,31 @@ import { collectKeys, keyedCalls, writes } from '../calls.ts'
 import type { CaseDefinition } from '../case.ts'
 import { check, checkEqual, checkFails, checkRejects, describe } from '../check.ts'
 import { forgedKeys, hostileKeys, hostileNames, hostileTexts, invalidKeys, invalidNames } from '../corpora.ts'
+import { inLanes } from '../lanes.ts'
 import { bytes } from '../sample.ts'
 
 export const keyCases: readonly CaseDefinition[] = [
   {
     rule: 'R8',
     title: 'every well-formed string up to 8 KiB is a key',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
-      await Promise.all(
-        lanes(hostileKeys, 8).map(async keys => {
-          for (const key of keys) {
-            const subject = `of the key ${describe(key)}`
-            const value = bytes(`of ${key.slice(0, 50)}`)
-            checkEqual(await backend.get(key), undefined, `get ${subject} before set`)
-            await backend.set(key, value)
-            checkEqual(await backend.get(key), value, `get ${subject}`)
-            checkEqual(await backend.has(key), true, `has ${subject}`)
-            checkEqual(await backend.add(key, bytes('no')), false, `add ${subject}`)
-            checkEqual(await backend.delete(key), true, `delete ${subject}`)
-            checkEqual(await backend.get(key), undefined, `get ${subject} after delete`)
-          }
-        }),
-      )
+      await inLanes(hostileKeys, async key => {
+        const subject = `of the key ${describe(key)}`
+        const value = bytes(`of ${key.slice(0, 50)}`)
+        checkEqual(await backend.get(key), undefined, `get ${subject} before set`)
+        await backend.set(key, value)
+        checkEqual(await backend.get(key), value, `get ${subject}`)
+        checkEqual(await backend.has(key), true, `has ${subject}`)
+        checkEqual(await backend.add(key, bytes('no')), false, `add ${subject}`)
+        checkEqual(await backend.delete(key), true, `delete ${subject}`)
+        checkEqual(await backend.get(key), undefined, `get ${subject} after delete`)
+      })
     },
   },
   {
     rule: 'R8',
     title: 'hostile keys work in batches, as counters and in atomic calls',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
       await backend.setMany(hostileKeys.map((key, index) => [key, bytes(String(index))]))
@@ -42,18 +37,14 @@ export const keyCases: readonly CaseDefinition[] = [
         hostileKeys.map((_, index) => bytes(String(index))),
         'getMany of all hostile keys',
       )
-      await Promise.all(
-        lanes([...hostileKeys.entries()], 8).map(async entries => {
-          for (const [index, key] of entries) {
-            const subject = `of the key ${describe(key)}`
-            checkEqual(await backend.increment(key, 1000), index + 1000, `increment ${subject}`)
-            const swapped = await backend.compareAndSet(key, bytes(String(index + 1000)), bytes('swapped'))
-            checkEqual(swapped, true, `compareAndSet ${subject}`)
-            checkEqual(await backend.touch(key, { ttl: 1e6 }), true, `touch ${subject}`)
-            checkEqual((await backend.getEntry(key))?.value, bytes('swapped'), `getEntry ${subject}`)
-          }
-        }),
-      )
+      await inLanes(hostileKeys, async (key, index) => {
+        const subject = `of the key ${describe(key)}`
+        checkEqual(await backend.increment(key, 1000), index + 1000, `increment ${subject}`)
+        const swapped = await backend.compareAndSet(key, bytes(String(index + 1000)), bytes('swapped'))
+        checkEqual(swapped, true, `compareAndSet ${subject}`)
+        checkEqual(await backend.touch(key, { ttl: 1e6 }), true, `touch ${subject}`)
+        checkEqual((await backend.getEntry(key))?.value, bytes('swapped'), `getEntry ${subject}`)
+      })
       const half = hostileKeys.filter((_, index) => index % 2 === 0)
       await backend.deleteMany(half)
       checkEqual(
@@ -66,7 +57,6 @@ export const keyCases: readonly CaseDefinition[] = [
   {
     rule: 'R8',
     title: 'keys() answers hostile keys as they were given',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
       if (!backend.supports.iteration) return fixture.declines()
@@ -131,22 +121,17 @@ export const keyCases: readonly CaseDefinition[] = [
   {
     rule: 'R9',
     title: 'no two keys share an entry, however alike they are',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
-      await Promise.all(
-        lanes(hostileKeys, 16).map(async keys => {
-          for (const key of keys) {
-            // A key that another one was taken for would be there already.
-            checkEqual(await backend.add(key, bytes(key)), true, `add of ${describe(key)}, which no other key is`)
-          }
-        }),
-      )
+      // A key that another one was taken for would be there already.
+      await inLanes(hostileKeys, async key => {
+        checkEqual(await backend.add(key, bytes(key)), true, `add of ${describe(key)}, which no other key is`)
+      })
       const values = await backend.getMany(hostileKeys)
       for (const [index, key] of hostileKeys.entries()) {
         checkEqual(values[index], bytes(key), `getMany of the key ${describe(key)}`)
       }
-      // Each lane deletes a key of its own; none of the others may go with it.
+      // None of the others may go with one that is deleted.
       const victims = hostileKeys.filter((_, index) => index % 3 === 0)
       await Promise.all(victims.map(key => backend.delete(key)))
       const left = await backend.getMany(hostileKeys)
@@ -178,7 +163,6 @@ export const keyCases: readonly CaseDefinition[] = [
   {
     rule: 'R10',
     title: 'namespaces made by namespace() never touch one another',
-    timeout: 20_000,
     async run(fixture) {
       const backend = await fixture.backend()
       await provesIsolation([
@@ -190,7 +174,6 @@ export const keyCases: readonly CaseDefinition[] = [
   {
     rule: 'R10',
     title: 'namespaces of backends never touch one another',
-    timeout: 20_000,
     rootOnly: true,
     async run(fixture) {
       const views: [string, CacheBackend][] = []
@@ -316,34 +299,27 @@ export const keyCases: readonly CaseDefinition[] = [
     async run(fixture) {
       const backend = await fixture.backend()
       await backend.set('witness', bytes('1'))
-      for (const text of hostileTexts) {
+      await inLanes(hostileTexts, async text => {
         const view = backend.namespace(text)
         await view.set(text, bytes(text), { ttl: 1e6 })
         const subject = `with ${describe(text)} as namespace, key and value`
+        const twice = bytes(`${text}${text}`)
         checkEqual(await view.get(text), bytes(text), `get ${subject}`)
-        checkEqual(
-          await view.compareAndSet(text, bytes(text), bytes(`${text}${text}`)),
-          true,
-          `compareAndSet ${subject}`,
-        )
-        checkEqual(await view.getMany([text]), [bytes(`${text}${text}`)], `getMany ${subject}`)
+        checkEqual(await view.compareAndSet(text, bytes(text), twice), true, `compareAndSet ${subject}`)
+        checkEqual(await view.getMany([text]), [twice], `getMany ${subject}`)
         await view.clear()
         checkEqual(await view.get(text), undefined, `get after clear ${subject}`)
         checkEqual(await backend.get('witness'), bytes('1'), `get of a witness after calls ${subject}`)
-      }
+      })
     },
   },
 ]
 
 /** Every view stores under the same keys, and every view has its own. */
 async function provesIsolation(views: readonly (readonly [name: string, view: CacheBackend])[]): Promise<void> {
-  await Promise.all(
-    lanes(views, 8).map(async lane => {
-      for (const [name, view] of lane) {
-        checkEqual(await view.add('k', bytes(name)), true, `add in the namespace ${describe(name)}`)
-      }
-    }),
-  )
+  await inLanes(views, async ([name, view]) => {
+    checkEqual(await view.add('k', bytes(name)), true, `add in the namespace ${describe(name)}`)
+  })
   const read = async (): Promise<void> => {
     await Promise.all(
       views.map(async ([name, view]) => {
@@ -360,9 +336,4 @@ async function provesIsolation(views: readonly (readonly [name: string, view: Ca
     }),
   )
   await read()
-}
-
-/** `items` dealt out to so many lists, to be worked on side by side. */
-function lanes<T>(items: readonly T[], count: number): T[][] {
-  return Array.from({ length: count }, (_, lane) => items.filter((_, index) => index % count === lane))
 }

@@ -92,7 +92,6 @@ export const lifeCycleCases: readonly CaseDefinition[] = [
     rule: 'R27',
     title: 'many backends that start together all work',
     rootOnly: true,
-    timeout: 30_000,
     async run(fixture) {
       const backends = await Promise.all(Array.from({ length: 10 }, () => fixture.backend()))
       await Promise.all(

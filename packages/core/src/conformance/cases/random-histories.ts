@@ -14,7 +14,6 @@ export const historyCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'random calls answer what a simple model answers',
-    timeout: 20_000,
     async run(fixture) {
       const clients = await fixture.clients(2)
       const { iteration } = clients[0].supports
@@ -41,7 +40,6 @@ export const historyCases: readonly CaseDefinition[] = [
   {
     rule: 'R34',
     title: 'concurrent calls of several clients have an order in which they could have run',
-    timeout: 20_000,
     async run(fixture) {
       const clients = await fixture.clients(3)
       const end = performance.now() + BUDGET
