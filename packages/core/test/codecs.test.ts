@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { brotliCompressSync, constants } from 'node:zlib'
 import { compressed, type EncryptionKey, encrypted } from '../src/codecs/index.ts'
-import { type Codec, createCache, defaultCodec, isCacheError } from '../src/index.ts'
+import { CacheError, type Codec, createCache, defaultCodec, isCacheError } from '../src/index.ts'
 import { SqliteStore } from './sqlite-store.ts'
 
 /** Fails unless the promise rejects with this code; answers the message. */
@@ -17,6 +17,10 @@ async function rejection(code: string, promise: Promise<unknown>): Promise<strin
 }
 
 const decode = async (codec: Codec, bytes: Uint8Array, key = 'k'): Promise<unknown> => codec.decode(bytes, key)
+
+const fault = (): never => {
+  throw new TypeError('a fault')
+}
 
 const bytesCodec: Codec = { id: 'bytes', encode: value => value as Uint8Array, decode: bytes => Buffer.from(bytes) }
 
@@ -233,6 +237,36 @@ describe('codecs compose', () => {
     const codec = encrypted(compressed(upper, { threshold: 1 }), keys)
     expect(codec.id).toBe('aes-256-gcm(br(upper))')
     expect(await codec.decode(await codec.encode('a'.repeat(100), 'k'), 'k')).toBe('A'.repeat(100))
+  })
+
+  test.each([
+    ['at once', () => fault()],
+    ['by a promise', async () => fault()],
+  ])('a fault of a codec that throws %s is no miss: the call rejects, and nothing is loaded', async (_, decode) => {
+    const store = new SqliteStore()
+    const codec: Codec = { id: 'faulty', encode: () => Buffer.from('1'), decode }
+    const cache = createCache({ backend: store.backend(), codec })
+    await cache.set('k', 1)
+    const load = jest.fn(() => 2)
+    for (const call of [cache.get('k'), cache.getMany(['k']), cache.getOrSet('k', load)]) {
+      await expect(call).rejects.toThrow('a fault')
+    }
+    expect(load).not.toHaveBeenCalled()
+    await cache.close()
+  })
+
+  test('what a codec calls corrupt is a miss, and is loaded', async () => {
+    const store = new SqliteStore()
+    const decode = (): never => {
+      throw new CacheError({ code: 'CACHE_CORRUPT_ENTRY', message: 'foreign' })
+    }
+    const cache = createCache({ backend: store.backend(), codec: { id: 'v1', encode: () => Buffer.from('1'), decode } })
+    await cache.set('k', 1)
+    expect(await cache.get('k')).toBeUndefined()
+    const load = jest.fn(() => 2)
+    await cache.getOrSet('k', load).catch(() => {})
+    expect(load).toHaveBeenCalledTimes(1)
+    await cache.close()
   })
 
   test('what the codec inside refuses is refused', async () => {

@@ -476,14 +476,25 @@ describeService('dynamodb', () => {
   })
 
   describe('what AWS refuses', () => {
+    const failed = { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }
+    const unavailable = { code: 'CACHE_UNAVAILABLE', retryable: true, outcome: 'not-applied' }
     test.each<[string, number, object]>([
-      ['AccessDeniedException', 400, { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }],
-      ['UnrecognizedClientException', 400, { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }],
-      ['InvalidSignatureException', 400, { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }],
+      ['ResourceNotFoundException', 400, failed],
+      ['TableNotFoundException', 400, failed],
+      ['InvalidClientTokenId', 400, failed],
+      ['IncompleteSignatureException', 400, failed],
+      ['MissingAuthenticationTokenException', 400, failed],
+      ['OptInRequired', 400, failed],
+      ['ResourceInUseException', 400, unavailable],
+      ['ReplicatedWriteConflictException', 400, unavailable],
+      ['LimitExceededException', 400, unavailable],
+      ['AccessDeniedException', 400, failed],
+      ['UnrecognizedClientException', 400, failed],
+      ['InvalidSignatureException', 400, failed],
       ['ExpiredTokenException', 400, { code: 'CACHE_BACKEND_FAILED', retryable: true, outcome: 'not-applied' }],
-      ['ValidationException', 400, { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }],
-      ['TransactionConflictException', 400, { code: 'CACHE_UNAVAILABLE', retryable: true, outcome: 'not-applied' }],
-      ['SomethingNewException', 400, { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }],
+      ['ValidationException', 400, failed],
+      ['TransactionConflictException', 400, unavailable],
+      ['SomethingNewException', 400, failed],
       ['InternalServerError', 500, { code: 'CACHE_UNAVAILABLE', retryable: true, outcome: 'unknown' }],
       ['ServiceUnavailable', 503, { code: 'CACHE_UNAVAILABLE', retryable: true, outcome: 'unknown' }],
     ])('%s is sent once and told', async (name, status, expected) => {

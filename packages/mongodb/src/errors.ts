@@ -88,20 +88,34 @@ const SERVER_ERRORS: Readonly<Record<number, Meaning>> = {
   166: refused('there is a view, not a collection, of this name: use another collection'),
 }
 
-/** The driver's names for a write that was not acknowledged as asked. Refused documents of a batch come one by one. */
-const WRITE_CONCERN = /^Mongo(?:WriteConcern|BulkWrite)Error$/
+interface MongoError extends DriverError {
+  /** Of a server that knows no retryable writes: what it said. */
+  readonly originalError?: unknown
+  /** What the driver has made this error of: another error, or an answer of the server, which has no name. */
+  readonly errorResponse?: Partial<DriverError>
+  /** Of a bulk write. */
+  readonly result?: { getWriteConcernError?(): unknown }
+}
 
 /** What an error of the driver means. Its `cause` is a copy that is safe to print. */
 export function toErrorFields(error: unknown): CacheErrorFields | undefined {
   if (!isDriverError(error)) return undefined
+  const { originalError, errorResponse }: MongoError = error
+  if (originalError !== undefined) return toErrorFields(originalError)
+  if (errorResponse?.name !== undefined) return toErrorFields(errorResponse)
   return { ...meaningOf(error), cause: withoutDetails(error, textOf(error)) }
+}
+
+/** Whether a write was done, but not acknowledged as asked. Refused documents of a bulk write are not told this way. */
+function isWriteConcernError({ name, result }: MongoError): boolean {
+  return name === 'MongoWriteConcernError' || result?.getWriteConcernError?.() !== undefined
 }
 
 function meaningOf(error: DriverError): Meaning {
   if (typeof error.code === 'number') {
     const known = SERVER_ERRORS[error.code]
     // The write itself was done, whatever kept the others from having it.
-    if (WRITE_CONCERN.test(error.name)) return known?.outcome === 'unknown' ? known : NO_MAJORITY
+    if (isWriteConcernError(error)) return known?.outcome === 'unknown' ? known : NO_MAJORITY
     return { outcome: 'not-applied', ...(known ?? refused(`MongoDB refused the call (${textOf(error)})`)) }
   }
   // The driver passes errors of a socket's writing side, and of DNS, on as they are: ECONNRESET, ENOTFOUND.

@@ -444,6 +444,72 @@ describeService('mongodb', () => {
       60_000,
     )
 
+    describe('by code', () => {
+      const alike = (code: string, retryable: boolean, outcome: string, errorCodes: number[]) =>
+        errorCodes.map(errorCode => [errorCode, code, retryable, outcome] as const)
+
+      let own: Server
+      beforeAll(async () => {
+        own = await startServer('mongodb', { args: ['--setParameter', 'enableTestCommands=1'] })
+      }, 120_000)
+      afterAll(() => own.close())
+      afterEach(() => admin(own.url, { configureFailPoint: 'failCommand', mode: 'off' }))
+
+      test.each([
+        ...alike('CACHE_UNAVAILABLE', true, 'unknown', [6, 7, 89, 9001, 64, 79, 100]),
+        ...alike('CACHE_UNAVAILABLE', true, 'unknown', [91, 11600, 189, 11602, 10058, 10107, 13435, 13436]),
+        ...alike('CACHE_TIMEOUT', true, 'unknown', [50, 262]),
+        ...alike('CACHE_VALUE_TOO_LARGE', false, 'not-applied', [10334, 17280, 17419, 17420]),
+        ...alike('CACHE_BACKEND_FAILED', false, 'not-applied', [8, 13, 18, 20, 85, 86, 166, 14031]),
+      ])(
+        '%p is %s',
+        async (errorCode, code, retryable, outcome) => {
+          const refused = open({ url: own.url })
+          await refused.set('k', bytes('1'))
+          const data = { failCommands: ['find', 'update', 'findAndModify', 'delete'], errorCode }
+          // The driver may try once more.
+          const arm = (mode: unknown): Promise<unknown> =>
+            admin(own.url, { configureFailPoint: 'failCommand', mode, data })
+          for (const write of [
+            () => refused.set('k', bytes(secret)),
+            () => refused.increment('k'),
+            () => refused.delete('k'),
+            () => refused.setMany([['k', bytes(secret)]]),
+            () => refused.deleteMany(['k']),
+          ]) {
+            await arm({ times: 2 })
+            const error = await errorOf(write())
+            expect(error).toMatchObject({ code, retryable, outcome, cause: { code: errorCode } })
+            expect(printed(error)).not.toContain(secret)
+          }
+          await arm({ times: 2 })
+          expect(await errorOf(refused.get('k'))).toMatchObject({ code, retryable })
+          await arm('off')
+          expect(text(await refused.get('k'))).toBe('1')
+        },
+        20_000,
+      )
+
+      test('a connection that is closed instead of an answer is CACHE_UNAVAILABLE for every write', async () => {
+        const refused = open({ url: own.url })
+        await refused.set('k', bytes('1'))
+        const data = { failCommands: ['update', 'findAndModify', 'delete'], closeConnection: true }
+        for (const write of [
+          () => refused.set('k', bytes(secret)),
+          () => refused.increment('k'),
+          () => refused.setMany([['k', bytes(secret)]]),
+          () => refused.deleteMany(['k']),
+        ]) {
+          await admin(own.url, { configureFailPoint: 'failCommand', mode: { times: 2 }, data })
+          expect(await errorOf(write())).toMatchObject({
+            code: 'CACHE_UNAVAILABLE',
+            retryable: true,
+            outcome: 'unknown',
+          })
+        }
+      })
+    })
+
     test('because it does not reach a majority is CACHE_UNAVAILABLE or CACHE_TIMEOUT, and may have been applied', async () => {
       const own = await startServer('mongodb')
       opened.push(own)

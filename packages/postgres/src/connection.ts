@@ -59,7 +59,8 @@ export class PostgresConnection {
         return await this.#query(statement, values, end)
       } catch (error) {
         const full = hasNoRoom(error)
-        if (!(full || isUndone(error)) || performance.now() >= end) throw error
+        // Before the call itself times out: its caller is to hear why, and that nothing was applied.
+        if (!(full || isUndone(error)) || performance.now() >= end - this.#timeout / 10) throw error
         // One of our own connections may become free sooner than the server has room for another.
         if (full) await sleep(ROOM_PAUSE)
       }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type CacheBackend, CacheError } from '@cachekit/core'
 import { describeService, FaultProxy, runScript, type Server, startServer } from '@cachekit/testing'
@@ -279,12 +280,83 @@ describeService('redis', () => {
         () => misled.delete('k'),
         () => misled.setMany([['k', bytes('1')]]),
       ]) {
-        expect(await errorOf(write())).toMatchObject({ code: 'CACHE_UNAVAILABLE', outcome: 'not-applied' })
+        expect(await errorOf(write())).toMatchObject({
+          code: 'CACHE_UNAVAILABLE',
+          retryable: true,
+          outcome: 'not-applied',
+        })
       }
       expect(await redis.dbsize()).toBe(0)
       await bare(replica.url).replicaof('NO', 'ONE')
       await misled.set('k', bytes('1'))
       expect(text(await misled.get('k'))).toBe('1')
+    })
+
+    describe('a server of its own', () => {
+      let own: Server
+      let inside: Redis
+      beforeEach(async () => {
+        own = await startServer('redis', { args: ['--save', '', '--dir', '/proc'] })
+        opened.push(own)
+        inside = bare(own.url)
+        await inside.set('cachekit:k', '1')
+      }, 60_000)
+
+      const failed = { code: 'CACHE_BACKEND_FAILED', retryable: false, outcome: 'not-applied' }
+      const failedForNow = { ...failed, retryable: true }
+      const unavailable = { code: 'CACHE_UNAVAILABLE', retryable: true, outcome: 'not-applied' }
+
+      test.each<[word: string, expected: object, bring: () => Promise<unknown>]>([
+        [
+          'MISCONF',
+          failedForNow,
+          async () => {
+            await inside.config('SET', 'save', '3600 1')
+            await inside.bgsave() // to a folder that takes no files
+            while (!(await inside.info('persistence')).includes('rdb_last_bgsave_status:err')) await sleep(10)
+          },
+        ],
+        ['NOREPLICAS', failedForNow, () => inside.config('SET', 'min-replicas-to-write', '1')],
+        [
+          'BUSY',
+          unavailable,
+          async () => {
+            await inside.config('SET', 'busy-reply-threshold', '1')
+            bare(own.url)
+              .eval('while true do end', 0)
+              .catch(() => {})
+            await sleep(200)
+          },
+        ],
+        ['NOAUTH', failed, () => inside.config('SET', 'requirepass', 'the-right-one')],
+        ['NOPERM', failed, () => inside.acl('SETUSER', 'default', 'resetkeys', '~other')],
+        ['max number of clients', unavailable, () => inside.config('SET', 'maxclients', '1')],
+      ])('%s', async (word, expected, bring) => {
+        await bring()
+        const refused = open({ url: own.url, timeout: 1000 })
+        const secret = bytes('the-secret-value')
+        for (const write of [() => refused.set('k', secret), () => refused.increment('k'), () => refused.delete('k')]) {
+          const error = await errorOf(write())
+          expect(error).toMatchObject(expected)
+          expect(error.message).not.toContain('Redis refused: ')
+          expect(printed(error)).toContain(word)
+          expect(printed(error)).not.toContain('the-secret-value')
+        }
+      })
+
+      test('a replica that has lost its master, and gives no old data', async () => {
+        await inside.config('SET', 'replica-serve-stale-data', 'no')
+        await inside.replicaof('127.0.0.1', '1')
+        const error = await errorOf(open({ url: own.url }).get('k'))
+        expect(error).toMatchObject({ code: 'CACHE_UNAVAILABLE', retryable: true })
+        expect(error.message).toContain('lost its master')
+      })
+
+      test('a database that is not there', async () => {
+        const error = await errorOf(open({ url: `${own.url}/99` }).set('k', bytes('1')))
+        expect(error).toMatchObject(failed)
+        expect(error.message).toContain('database of that number')
+      })
     })
 
     describe('a server that is full and may not evict', () => {
