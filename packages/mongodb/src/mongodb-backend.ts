@@ -156,14 +156,12 @@ export class MongoDBBackend extends NativeBackend {
 
   protected override async _add(id: string, entry: NewEntry): Promise<boolean> {
     const [{ $replaceWith: document }] = replaceWith(entry)
-    const before = await unlessInsertedTwice(() =>
-      this.#collection.findOneAndUpdate({ _id: id }, [{ $replaceWith: { $cond: [EXISTS, '$$ROOT', document] } }], {
-        upsert: true,
-        returnDocument: 'before',
-        projection: { _id: 0, live: EXISTS },
-      }),
+    const unlessThere = [{ $replaceWith: { $cond: [EXISTS, '$$ROOT', document] } }]
+    // An update that changes nothing modifies no document.
+    const { modifiedCount, upsertedCount } = await unlessInsertedTwice(() =>
+      this.#collection.updateOne({ _id: id }, unlessThere, { upsert: true }),
     )
-    return (before as { live?: boolean } | null)?.live !== true
+    return modifiedCount + upsertedCount === 1
   }
 
   protected override async _compareAndSet(
@@ -197,31 +195,31 @@ export class MongoDBBackend extends NativeBackend {
     const least = Math.max(Number.MIN_SAFE_INTEGER, Number.MIN_SAFE_INTEGER - by)
     const most = Math.min(Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER - by)
     const isNumber = { $in: [{ $type: '$value' }, ['int', 'long', 'double']] }
-    const countable = {
-      $and: [{ $eq: [{ $mod: ['$value', 1] }, 0] }, { $gte: ['$value', least] }, { $lte: ['$value', most] }],
+    const isIntegerIn = (from: number, to: number): Document => {
+      const fits = {
+        $and: [{ $eq: [{ $mod: ['$value', 1] }, 0] }, { $gte: ['$value', from] }, { $lte: ['$value', to] }],
+      }
+      // Not $and: only $cond is sure not to look at the numbers of what has none.
+      return { $cond: [isNumber, fits, false] }
     }
-    // Not $and: only $cond is sure not to look at the numbers of what has none.
-    const sum = { $cond: [{ $cond: [isNumber, countable, false] }, { $add: ['$value', by] }, '$value'] }
+    const counts = isIntegerIn(least, most)
+    const isCounter = isIntegerIn(Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+    const begin = { $cond: [EXISTS, '$$ROOT', { _id: '$_id', value: 0, ...deadline(ttl) }] }
     const count = {
-      $replaceWith: {
-        $cond: [
-          EXISTS,
-          { $mergeObjects: ['$$ROOT', { value: sum }] },
-          { _id: '$_id', value: { $literal: by }, ...deadline(ttl) },
-        ],
-      },
+      value: { $cond: [counts, { $add: ['$value', by] }, '$value'] },
+      uncounted: { $cond: [counts, '$$REMOVE', { $cond: [isCounter, true, '$$REMOVE'] }] },
     }
     for (;;) {
-      const before = await unlessInsertedTwice(() =>
-        this.#collection.findOneAndUpdate({ _id: id }, [count], {
+      // No projection, and nothing of the document before: MongoDB answers a call that the driver sends again by the
+      // document that it has kept, whole, whatever had been asked for.
+      const after = await unlessInsertedTwice(() =>
+        this.#collection.findOneAndUpdate({ _id: id }, [{ $replaceWith: begin }, { $set: count }], {
           upsert: true,
-          returnDocument: 'before',
-          projection: { value: 1, live: EXISTS },
+          returnDocument: 'after',
         }),
       )
-      const { live, value } = (before ?? {}) as { live?: boolean; value?: unknown }
-      if (live !== true) return by
-      if (typeof value === 'number' && Number.isInteger(value) && least <= value && value <= most) return value + by
+      const { value, uncounted } = after as EntryDocument
+      if (Number.isSafeInteger(value) && uncounted !== true) return value as number
       // No counter, or one whose sum or present value is no safe integer: the latter is kept as bytes.
       const expected = toBytes(value)
       const counted = addToCounter(expected, by)

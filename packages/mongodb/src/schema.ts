@@ -10,6 +10,8 @@ export interface EntryDocument {
   readonly expiresAt?: Date
   /** Of a `compareAndSet` under way whose two values do not fit into one command. */
   readonly mark?: string
+  /** The last `increment` would have led out of the safe integers, and did nothing. */
+  readonly uncounted?: true
 }
 
 const KEYS = { expiresAt: 1 } as const

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { type CacheBackend, CacheError } from '@cachekit/core'
-import { describeService, runScript, type Server, startServer } from '@cachekit/testing'
+import { describeService, FaultProxy, runScript, type Server, startServer } from '@cachekit/testing'
 import { Binary, type Collection, Decimal128, MongoClient, type MongoClientOptions } from 'mongodb'
 import { MongoClient as MongoClient6 } from 'mongodb6'
 import { MongoDBBackend, type MongoDBBackendOptions } from '../src/index.ts'
@@ -158,8 +158,8 @@ describeService('mongodb', () => {
       ['getEntry', () => backend.getEntry('key-0'), { find: 1 }],
       ['has', () => backend.has('key-0'), { find: 1 }],
       ['set', () => backend.set('key-0', value), { update: 1 }],
-      ['add that adds', () => backend.add('new', value), { findAndModify: 1 }],
-      ['add that finds an entry', () => backend.add('key-0', value), { findAndModify: 1 }],
+      ['add that adds', () => backend.add('new', value), { update: 1 }],
+      ['add that finds an entry', () => backend.add('key-0', value), { update: 1 }],
       ['increment that begins', () => backend.increment('counter'), { findAndModify: 1 }],
       ['compareAndSet', () => backend.compareAndSet('key-0', value, value), { update: 1 }],
       ['compareAndDelete', () => backend.compareAndDelete('key-0', value), { delete: 1 }],
@@ -335,6 +335,32 @@ describeService('mongodb', () => {
       expect(error.message).toContain('collation')
     })
   })
+
+  test('a write whose answer is lost, and that the driver sends again, is done once and answers as the first time', async () => {
+    const proxy = await FaultProxy.start(server)
+    opened.push(proxy)
+    const distant = open({ url: server.url.replace(`${server.host}:${server.port}`, `${proxy.host}:${proxy.port}`) })
+    await distant.set('there', bytes('1'))
+    await distant.setMany(
+      ['counter', 'mortal'].map(key => [key, bytes('7'), { ttl: key === 'mortal' ? 60_000 : undefined }]),
+    )
+    for (const [call, answer, key, left] of [
+      [() => distant.increment('counter'), 8, 'counter', '8'],
+      [() => distant.increment('mortal', -2), 5, 'mortal', '5'],
+      [() => distant.increment('new counter', 3), 3, 'new counter', '3'],
+      [() => distant.add('there', bytes('2')), false, 'there', '1'],
+      [() => distant.add('new', bytes('2')), true, 'new', '2'],
+      [() => distant.compareAndSet('there', bytes('1'), bytes('3')), true, 'there', '3'],
+      [() => distant.delete('there'), true, 'there', undefined],
+    ] as const) {
+      await proxy.inject({ dropAnswers: true })
+      const answered = call()
+      await sleep(100) // done by now
+      await proxy.inject({ reset: true })
+      await proxy.heal()
+      expect([await answered, text(await backend.get(key))]).toEqual([answer, left])
+    }
+  }, 30_000)
 
   test('twenty processes that start at once on an empty database all succeed', async () => {
     const database = `race-${randomUUID()}`
