@@ -248,6 +248,21 @@ export const networkMutants: readonly NetworkMutant[] = [
       },
   },
   {
+    name: 'an outage is a failure of no known kind in batches',
+    source: 'MongoDB: its driver gives whatever ends a bulk write a name of its own',
+    rule: 'R31',
+    mutate: Base =>
+      class extends Base {
+        override setMany(...args: Parameters<NetworkBackend['setMany']>): Promise<void> {
+          return super.setMany(...args).catch(error => {
+            throw error.code === 'CACHE_UNAVAILABLE'
+              ? new CacheError({ ...error, code: 'CACHE_BACKEND_FAILED' })
+              : error
+          })
+        }
+      },
+  },
+  {
     name: "the driver's errors escape",
     source: 'smell 14, vendor leak',
     rule: 'R32',
