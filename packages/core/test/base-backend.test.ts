@@ -324,6 +324,14 @@ describe('close()', () => {
   })
 })
 
+test('a batch without keys calls nothing, not even _open', async () => {
+  const backend = new ScriptedBackend()
+  expect(await backend.getMany([])).toEqual([])
+  await backend.setMany([])
+  await backend.deleteMany([])
+  expect(backend.calls).toEqual([])
+})
+
 test('an error is what _toError makes of it; one that cannot be read is a failure all the same', async () => {
   const backend = new ScriptedBackend()
   backend.onGet = () => Promise.reject(new Error('vendor'))

@@ -621,6 +621,20 @@ describe('the two views', () => {
     expect([await cache.get('~~'), await cache.get('~'), await cache.get('~~~')]).toEqual([undefined, '~', '~~~'])
   })
 
+  test.each(['clone', 'share'] as const)('a hit of a cache is answered at once (isolation: %s)', async isolation => {
+    const cache = createCache({ backend: memory({ isolation }) })
+    await cache.set('k', { a: 1 })
+    for (const call of [() => cache.get('k'), () => cache.getOrSet('k', () => 'loaded')]) {
+      let answer: unknown
+      const called = call().then(value => {
+        answer = value
+      })
+      await null // one turn of the queue of microtasks: a promise on the way would take another
+      expect(answer).toEqual({ a: 1 })
+      await called
+    }
+  })
+
   test('views of one namespace stay one, however often it was empty', async () => {
     const backend = memory()
     const [one, two] = [backend.namespace('a').live as LiveStore, backend.namespace('a').live as LiveStore]

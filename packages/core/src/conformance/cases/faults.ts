@@ -8,6 +8,7 @@ import { check, checkEqual, describe, fail } from '../check.ts'
 import type { Fault, FaultProxy } from '../fault-proxy.ts'
 import type { Fixture } from '../fixture.ts'
 import { checkOrder, recordHistory } from '../histories.ts'
+import { inLanes } from '../lanes.ts'
 import { bytes } from '../sample.ts'
 
 /** Milliseconds that the backends under test give a call. */
@@ -524,34 +525,28 @@ export const faultCases: readonly CaseDefinition[] = [
         faults[`loses its answers after ${after}`] = { kind: 'drop replies', after }
         faults[`resets connections after ${after} answers`] = { kind: 'reset replies', after }
       }
-      // Some at a time: a slow store cannot answer the calls of all of them within the short timeout.
-      const waiting = Object.entries(faults).values()
-      const worker = async (): Promise<void> => {
-        for (const [what, fault] of waiting) {
-          const proxy = await fixture.proxy()
-          const backend = await fixture.root({ timeout: TIMEOUT }, proxy)
-          await works(backend, 10 * RECOVERY)
-          await proxy.set(fault)
-          const first = await settled(backend.increment(what))
-          const others = await Promise.all([1, 2].map(() => settled(backend.increment(what))))
-          await proxy.end()
-          await works(backend, 2 * RECOVERY)
-          await sleep(100) // for what a driver has kept to send it again
-          const value = Number(Buffer.from((await direct.get(what)) ?? bytes('0')).toString())
-          const outcomes = [first, ...others]
-          const least = outcomes.filter(outcome => outcome === 'applied').length
-          const most = 3 - outcomes.filter(outcome => outcome === 'not-applied').length
-          const subject = `three increments while the server ${what} (${outcomes.join(', ')})`
-          check(
-            value >= least && value <= most,
-            `${subject}: expected a counter from ${least} to ${most}, got ${value}`,
-          )
-          // A server has only so many connections, and other runs of the kit may want theirs.
-          await backend.close()
-          await proxy.close()
-        }
+      const proves = async ([what, fault]: [string, Fault]): Promise<void> => {
+        const proxy = await fixture.proxy()
+        const backend = await fixture.root({ timeout: TIMEOUT }, proxy)
+        await works(backend, 10 * RECOVERY)
+        await proxy.set(fault)
+        const first = await settled(backend.increment(what))
+        const others = await Promise.all([1, 2].map(() => settled(backend.increment(what))))
+        await proxy.end()
+        await works(backend, 2 * RECOVERY)
+        await sleep(100) // for what a driver has kept to send it again
+        const value = Number(Buffer.from((await direct.get(what)) ?? bytes('0')).toString())
+        const outcomes = [first, ...others]
+        const least = outcomes.filter(outcome => outcome === 'applied').length
+        const most = 3 - outcomes.filter(outcome => outcome === 'not-applied').length
+        const subject = `three increments while the server ${what} (${outcomes.join(', ')})`
+        check(value >= least && value <= most, `${subject}: expected a counter from ${least} to ${most}, got ${value}`)
+        // A server has only so many connections, and other runs of the kit may want theirs.
+        await backend.close()
+        await proxy.close()
       }
-      await Promise.all(Array.from({ length: 3 }, worker))
+      // Few at a time: a slow store cannot answer the calls of all of them within the short timeout.
+      await inLanes(Object.entries(faults), proves, 3)
     },
   },
 ]
